@@ -1,0 +1,218 @@
+"""What each provider offers, as data: models x verbs x options x limits x price.
+
+One TOML file a provider, beside its adapter (``providers/NAME.toml``), read without importing the adapter, so that
+``--help`` and completion stay instant. Validation, ``wan models``, completion and the messages that name another
+provider all read from here.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+from wan_cli.models import Kind, Verb
+
+BUILTIN = ("rivya", "modelverse")
+"""The registry order: which provider is asked first when nobody names one (interface.md, section 2)."""
+
+VERBS: tuple[Verb, ...] = ("generate", "edit", "fuse", "sequence")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """``amount`` of ``unit`` for each ``per`` (``task``, ``image``, ``second``), as of ``date``, from ``source``."""
+
+    amount: float
+    unit: str
+    per: str
+    date: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """How many media of one kind a verb takes, and what each may be. Sides in pixels, ``max_bytes`` in bytes."""
+
+    count: tuple[int, int]
+    mimes: tuple[str, ...] = ()
+    max_bytes: int | None = None
+    sides: tuple[int, int] | None = None
+    max_ratio: float | None = None
+    alpha: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What one model offers for one verb.
+
+    ``sizes`` are tiers; ``pixels`` the least and most pixels of an explicit size (``None``: explicit sizes are not
+    taken); ``aspects`` a closed list, or empty where any shape up to ``max_ratio`` to one is made from pixels.
+    ``count`` is the range of ``-n`` in one request, ``None`` where the provider has no such parameter (then ``-n``
+    becomes that many tasks). ``seed_unset`` is a seed that the provider reads as "none". ``ineffective`` maps an
+    option to why it changes nothing here.
+    """
+
+    prompt_max: int
+    sizes: tuple[str, ...] = ()
+    default_size: str = "2K"
+    pixels: tuple[int, int] | None = None
+    aspects: tuple[str, ...] = ()
+    max_ratio: float | None = None
+    count: tuple[int, int] | None = None
+    seed: tuple[int, int] | None = None
+    seed_unset: int | None = None
+    options: frozenset[str] = frozenset()
+    ineffective: Mapping[str, str] = field(default_factory=dict)
+    inputs: Inputs | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A model as one provider serves it: ``name`` is canonical, ``id`` the provider's own spelling."""
+
+    provider: str
+    name: str
+    id: str
+    makes: Kind
+    price: Price | None
+    formats: tuple[str, ...]
+    verbs: Mapping[str, Offer]
+    listed: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """One provider: where it is, what it is called, and its models in order of preference."""
+
+    name: str
+    title: str
+    key_env: str
+    base_url: str
+    base_url_env: str
+    docs: str
+    regions: Mapping[str, str]
+    routes: tuple[str, ...]
+    param_options: Mapping[str, str]
+    models: tuple[Model, ...]
+
+    def find(self, model: str) -> Model | None:
+        """Return the model with this canonical name or provider's spelling, whatever its case."""
+        wanted = model.casefold()
+        return next((m for m in self.models if wanted in (m.name.casefold(), m.id.casefold())), None)
+
+    def unlisted(self, model: str) -> Model:
+        """Return a stand-in for a model that is not in the catalogue: it is sent as given, its price is unknown."""
+        pattern = self.models[-1]
+        return Model(
+            provider=self.name, name=model, id=model, makes=pattern.makes, price=None, formats=(),
+            verbs=pattern.verbs, listed=False,
+        )  # fmt: skip
+
+
+def _pair(value: list[int] | None) -> tuple[int, int] | None:
+    return None if value is None else (value[0], value[1])
+
+
+def _inputs(data: Mapping[str, Any]) -> Inputs:
+    return Inputs(
+        count=(data["count"][0], data["count"][1]),
+        mimes=tuple(data.get("mimes", ())),
+        max_bytes=data.get("max_bytes"),
+        sides=_pair(data.get("sides")),
+        max_ratio=data.get("max_ratio"),
+        alpha=data.get("alpha", True),
+    )
+
+
+def _offer(data: Mapping[str, Any]) -> Offer:
+    return Offer(
+        prompt_max=data["prompt_max"],
+        sizes=tuple(data.get("sizes", ())),
+        default_size=data.get("default_size", "2K"),
+        pixels=_pair(data.get("pixels")),
+        aspects=tuple(data.get("aspects", ())),
+        max_ratio=data.get("max_ratio"),
+        count=_pair(data.get("count")),
+        seed=_pair(data.get("seed")),
+        seed_unset=data.get("seed_unset"),
+        options=frozenset(data.get("options", ())),
+        ineffective=dict(data.get("ineffective", {})),
+        inputs=_inputs(data["inputs"]) if "inputs" in data else None,
+    )
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for name, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(name), Mapping)
+        merged[name] = _merge(merged[name], value) if both else value
+    return merged
+
+
+def _model(provider: str, common: Mapping[str, Any], data: Mapping[str, Any]) -> Model:
+    shared = _merge(common, data.get("common", {}))
+    price = data.get("price")
+    verbs = {verb: _offer(_merge(shared, own)) for verb, own in data["verbs"].items()}
+    return Model(
+        provider=provider, name=data["name"], id=data["id"], makes=data["makes"],
+        price=Price(**{**price, "date": str(price["date"])}) if price else None,
+        formats=tuple(data.get("formats", ())), verbs=verbs,
+    )  # fmt: skip
+
+
+def parse(data: Mapping[str, Any]) -> Capabilities:
+    """Build capabilities from a TOML document (its shape: any ``providers/NAME.toml``)."""
+    common = data.get("common", {})
+    return Capabilities(
+        name=data["name"], title=data["title"], key_env=data["key_env"], base_url=data["base_url"],
+        base_url_env=data["base_url_env"], docs=data["docs"], regions=dict(data.get("regions", {})),
+        routes=tuple(data.get("routes", ())), param_options=dict(data.get("param_options", {})),
+        models=tuple(_model(data["name"], common, model) for model in data["models"]),
+    )  # fmt: skip
+
+
+@functools.cache
+def capabilities(provider: str) -> Capabilities:
+    """Return what ``provider`` offers. Raises ``KeyError`` for a name that is not registered."""
+    import tomllib  # noqa: PLC0415 - only commands that look something up pay for it
+
+    if provider not in BUILTIN:
+        raise KeyError(provider)
+    text = resources.files("wan_cli.providers").joinpath(f"{provider}.toml").read_text(encoding="utf-8")
+    return parse(tomllib.loads(text))
+
+
+def every_model(providers: Iterable[str] = BUILTIN) -> Iterator[Model]:
+    """Yield each provider's models, in registry order."""
+    for provider in providers:
+        yield from capabilities(provider).models
+
+
+def who_can(verb: str, *, model: str | None = None, providers: Iterable[str] = BUILTIN, **wants: object) -> list[str]:
+    """Name the providers with a model (``model``, if given) that can do ``verb`` with all of ``wants``.
+
+    ``wants`` are: ``size`` (a tier), ``pixels`` (a number of pixels), ``aspect``, ``option``, ``n``, ``inputs`` (how
+    many media).
+    """
+    names = []
+    for entry in every_model(providers):
+        offer = entry.verbs.get(verb)
+        same = model is None or entry.name == model or entry.id == model
+        if offer and same and _meets(offer, wants) and entry.provider not in names:
+            names.append(entry.provider)
+    return names
+
+
+def _meets(offer: Offer, wants: Mapping[str, Any]) -> bool:
+    checks = {
+        "size": lambda tier: tier in offer.sizes,
+        "pixels": lambda count: offer.pixels is not None and offer.pixels[0] <= count <= offer.pixels[1],
+        "aspect": lambda aspect: not offer.aspects or aspect in offer.aspects,
+        "option": lambda option: option in offer.options,
+        "n": lambda n: offer.count is None or offer.count[0] <= n <= offer.count[1],
+        "inputs": lambda n: offer.inputs is not None and offer.inputs.count[0] <= n <= offer.inputs.count[1],
+    }
+    return all(checks[name](value) for name, value in wants.items())

@@ -1,0 +1,1 @@
+"""The command line: options in, one function called, streams and an exit code out."""

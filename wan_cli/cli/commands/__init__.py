@@ -1,0 +1,1 @@
+"""One module a command: words and options in, one function called."""

@@ -1,0 +1,28 @@
+"""``wan upload``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from wan_cli.cli.options import Choosing, Talk, with_options
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uploading(Choosing, Talk):
+    """The options of ``upload``."""
+
+
+@with_options(Uploading)
+def command(
+    ctx: typer.Context,
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Pictures on this machine.")],
+    *,
+    options: Uploading,
+) -> int:
+    """Bring files to a provider and print their addresses."""
+    from wan_cli.cli.uploading import bring  # noqa: PLC0415 - --help stays instant
+
+    return bring(ctx.obj, files, options)

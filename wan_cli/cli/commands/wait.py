@@ -1,0 +1,31 @@
+"""``wan wait``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from wan_cli.cli.options import Lines, Saving, Talk, Waiting, with_options
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collecting(Saving, Waiting, Lines, Talk):
+    """The options of ``wait``."""
+
+    everything: Annotated[bool, typer.Option("--all", help="Every outstanding task; also when no TASK is given.")] = False
+    no_download: Annotated[bool, typer.Option("--no-download", help="Print addresses, fetch nothing.")] = False
+
+
+@with_options(Collecting)
+def command(
+    ctx: typer.Context,
+    tasks: Annotated[list[str] | None, typer.Argument(metavar="[TASK...]", help="Local ids or handles PROVIDER:TASK_ID.")] = None,
+    *,
+    options: Collecting,
+) -> int:
+    """Collect what is outstanding: wait, download, verify."""
+    from wan_cli.cli import following  # noqa: PLC0415 - --help stays instant
+
+    return following.wait(ctx.obj, tasks or [], options)

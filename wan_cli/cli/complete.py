@@ -1,0 +1,50 @@
+"""What the shell offers at TAB: read from the catalogue, nothing else is imported."""
+
+from __future__ import annotations
+
+import typer
+
+from wan_cli import catalog
+
+
+def providers(incomplete: str) -> list[tuple[str, str]]:
+    """Offer provider names with their titles."""
+    known = ((name, catalog.capabilities(name).title) for name in catalog.BUILTIN)
+    return [(name, title) for name, title in known if name.startswith(incomplete)]
+
+
+def _chosen(ctx: typer.Context) -> tuple[str, ...]:
+    named = ctx.params.get("provider")
+    return (named,) if named in catalog.BUILTIN else catalog.BUILTIN
+
+
+def models(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Offer the canonical models of the provider named before, or of all."""
+    names = dict.fromkeys(model.name for model in catalog.every_model(_chosen(ctx)))
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def sizes(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Offer the tiers of the provider and verb."""
+    return _values(ctx, "sizes", incomplete)
+
+
+def aspects(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Offer the shapes of the provider and verb; common ones where any shape is made."""
+    common = ["1:1", "16:9", "9:16", "4:3", "3:4", "21:9"]
+    return _values(ctx, "aspects", incomplete) or [shape for shape in common if shape.startswith(incomplete)]
+
+
+def _values(ctx: typer.Context, what: str, incomplete: str) -> list[str]:
+    verb = ctx.info_name or "generate"
+    found: dict[str, None] = {}
+    for model in catalog.every_model(_chosen(ctx)):
+        if offer := model.verbs.get(verb):
+            found.update(dict.fromkeys(getattr(offer, what)))
+    return [value for value in found if value.startswith(incomplete.upper())]
+
+
+def names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Offer providers and canonical models, for ``wan models``."""
+    every = [*catalog.BUILTIN, *dict.fromkeys(model.name for model in catalog.every_model())]
+    return [name for name in every if name.startswith(incomplete)]

@@ -1,0 +1,236 @@
+"""The composition root: everything a command needs is made here, once, and only when it is asked for."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wan_cli import errors
+from wan_cli.errors import ConfigInvalid, WanError
+from wan_cli.ui.streams import Streams
+
+if TYPE_CHECKING:
+    import httpx
+
+    from wan_cli.config import Account, Config
+    from wan_cli.engine import Service
+    from wan_cli.ledger import Ledger
+    from wan_cli.models import Task
+    from wan_cli.sandbox.world import World
+
+
+@dataclass(kw_only=True)
+class App:
+    """One run of the command line. Streams, environment, folder and clock come in from outside."""
+
+    streams: Streams
+    env: Mapping[str, str]
+    cwd: Path
+    now: Callable[[], float] = time.time
+    engine_parts: dict[str, Any] = field(default_factory=dict)
+    """Clock, sleep and randomness for the engine, where a test replaces them."""
+    world_parts: dict[str, Any] = field(default_factory=dict)
+    stdin: Any = None
+    sandbox: bool = False
+    command: str = ""
+    say_json: str = ""
+    _ledger: Ledger | None = None
+    _keys: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def standard(cls) -> App:
+        """Build it from the process."""
+        try:
+            cwd = Path.cwd()
+        except OSError:
+            cwd = Path(os.environ.get("PWD", "/"))
+        return cls(streams=Streams.standard(), env=os.environ, cwd=cwd, stdin=sys.stdin)
+
+    @functools.cached_property
+    def config(self) -> Config:
+        """The effective settings. Raises ``ConfigInvalid``."""
+        from wan_cli.config import load  # noqa: PLC0415
+
+        return load(self.env, self.cwd)
+
+    def use(self, *, sandbox: bool) -> None:
+        """Take the flag or ``WAN_SANDBOX``, which is announced on every run (interface.md, section 7)."""
+        self.sandbox = sandbox or self.config.sandbox
+        if self.sandbox and not sandbox:
+            self.streams.say("sandbox: WAN_SANDBOX is set; nothing is bought")
+
+    @property
+    def state(self) -> Path:
+        """The state folder; the sandbox has one of its own inside."""
+        from wan_cli.config import state_folder  # noqa: PLC0415
+
+        folder = state_folder(self.env)
+        return folder / "sandbox" if self.sandbox else folder
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger of the state folder. Raises ``StateUnusable``."""
+        if self._ledger is None:
+            from wan_cli.ledger import Ledger  # noqa: PLC0415
+
+            if self.sandbox:
+                self._private(self.state.parent)
+            self._ledger = Ledger.open(self.state, store_prompts=self.config.store_prompts)
+        return self._ledger
+
+    @staticmethod
+    def _private(folder: Path) -> None:
+        if not folder.exists():
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise errors.StateUnusable(
+                    f"the state folder {folder} cannot be made: {error.strerror}", hint="set WAN_STATE_DIR to a folder of yours"
+                ) from error
+
+    @functools.cached_property
+    def world(self) -> World:
+        """The sandbox's tasks and files."""
+        from wan_cli.sandbox.world import World  # noqa: PLC0415
+
+        return World(self.state / "world", **self.world_parts)
+
+    def account(self, provider: str) -> Account:
+        """Return base URL and key of a provider; the sandbox has its own key and needs none of the user's."""
+        from wan_cli.config import Account, Key, account  # noqa: PLC0415
+
+        if not self.sandbox:
+            return account(provider, self.config)
+        from wan_cli.catalog import capabilities  # noqa: PLC0415
+        from wan_cli.config.keys import origin_of  # noqa: PLC0415
+        from wan_cli.sandbox.transport import CONTRACTS  # noqa: PLC0415
+
+        base_url, table = capabilities(provider).base_url, self.config.tables.get(provider)
+        key = Key("the sandbox", origin_of(base_url), lambda: CONTRACTS[provider].KEY)
+        return Account(
+            provider=provider, base_url=base_url, base_source="the sandbox", key=key, quirks=table.quirks if table else {}
+        )
+
+    def has_key(self, provider: str) -> bool:
+        """Tell whether there is a key for the provider."""
+        return self.account(provider).key is not None
+
+    def secret(self, provider: str) -> str:
+        """Return the provider's key, read once."""
+        if provider not in self._keys:
+            self._keys[provider] = self.account(provider).secret()
+        return self._keys[provider]
+
+    def key_print(self, provider: str) -> str:
+        """Return a fingerprint of the key, so that a task of another account is noticed (reliability.md T11)."""
+        import hashlib  # noqa: PLC0415
+        import hmac  # noqa: PLC0415
+
+        return hmac.new(b"wan key print", self.secret(provider).encode(), hashlib.sha256).hexdigest()[:8]
+
+    def provider(self, name: str) -> Any:
+        """Build a provider's adapter. Raises ``ConfigInvalid`` for a quirk it does not know."""
+        from wan_cli.providers import load  # noqa: PLC0415
+
+        account, adapter = self.account(name), load(name)
+        for quirk, value in account.quirks.items():
+            allowed = adapter.quirk_values.get(quirk)
+            if allowed is None or value not in allowed:
+                known = ", ".join(f"{key} ({' or '.join(map(str, values))})" for key, values in adapter.quirk_values.items())
+                raise ConfigInvalid(
+                    f"[providers.{name}] {quirk} = {value!r} is not a setting of {name}; it has: {known or 'none'}",
+                    hint=f"edit {self.config.user_file}",
+                )
+        return adapter(account.base_url, account.quirks)
+
+    def service(self, name: str) -> Service:
+        """Build a provider's adapter with the clients bound to its origin."""
+        from wan_cli.download import Fetcher, result_client  # noqa: PLC0415
+        from wan_cli.engine import Service  # noqa: PLC0415
+        from wan_cli.transport.client import Api, tls_context  # noqa: PLC0415
+
+        provider = self.provider(name)
+        shared = functools.cache(lambda: tls_context("https:"))
+        api = Api(
+            provider.origin, lambda: self.secret(name), transport=self._wire(name),
+            tls=lambda origin: shared() if origin.startswith("https:") else tls_context(origin),
+            **self.engine_parts.get("api", {}),
+        )  # fmt: skip
+        wire = self._wire("results")
+        results = functools.cache(lambda: result_client(shared, transport=wire))
+
+        async def close() -> None:
+            await api.close()
+            if results.cache_info().currsize:
+                await results().aclose()
+
+        fetcher = Fetcher(
+            api_origin=provider.origin, client=results, with_key=api.fetch, check_addresses=wire is None,
+            **self.engine_parts.get("fetcher", {}),
+        )  # fmt: skip
+        return Service(provider, api, fetcher, close)
+
+    def _wire(self, contract: str) -> httpx.AsyncBaseTransport | None:
+        if not self.sandbox:
+            return None
+        from wan_cli.sandbox.transport import InProcess  # noqa: PLC0415
+
+        return InProcess(self.world, contract)
+
+    def crash_file(self, text: str) -> Path | None:
+        """Keep a redacted traceback where only the user can read it."""
+        try:
+            folder = self.state
+            self._private(folder)
+            path = folder / f"crash-{int(self.now())}.txt"
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+                file.write(text)
+        except OSError:
+            return None
+        return path
+
+    def emit(self, tasks: list[dict[str, Any]], error: WanError | None, code: int, **extra: Any) -> int:
+        """Print the one JSON document."""
+        from wan_cli.ui.document import document, dumps  # noqa: PLC0415
+
+        self.streams.out(dumps(document(self.command, tasks, error, code, ok=code == 0, extra=extra)))
+        return code
+
+    def summary(self, tasks: list[Task], error: WanError | None, code: int) -> int:
+        """Print the last line of the event stream."""
+        from wan_cli.ui.document import jsonl_line  # noqa: PLC0415
+        from wan_cli.ui.jsonl import summary_event  # noqa: PLC0415
+
+        self.streams.out(jsonl_line(summary_event(self.command, tasks, error, code, ok=code == 0)))
+        return code
+
+    def fail(self, error: WanError) -> int:
+        """Print an error that ended the command before, or beside, its tasks; return the exit code."""
+        from wan_cli.ui.messages import say_error  # noqa: PLC0415
+
+        if self.say_json == "json":
+            self.emit([], error, error.exit_code)
+        elif self.say_json == "jsonl":
+            self.summary([], error, error.exit_code)
+        say_error(self.streams, error)
+        return self.finish(error.exit_code)
+
+    def finish(self, code: int) -> int:
+        """Close what was opened. A reader of standard output that went away is 141, a full disk there 12."""
+        if self._ledger is not None:
+            self._ledger.close()
+            self._ledger = None
+        if self.streams.stdout_broken:
+            return 141
+        if self.streams.stdout_error is not None and code == 0:
+            self.streams.say(f"error: standard output cannot be written: {self.streams.stdout_error.strerror}")
+            self.streams.say("charged: unknown")
+            self.streams.say("hint: wan status")
+            return 12
+        return code

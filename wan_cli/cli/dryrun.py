@@ -1,0 +1,51 @@
+"""``--dry-run``: the requests as they would be sent, and the estimate; nothing is sent and no key is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from wan_cli import spend
+from wan_cli.catalog import capabilities
+from wan_cli.cli.curl import as_data
+from wan_cli.models import Task
+from wan_cli.ui.document import task_document
+
+if TYPE_CHECKING:
+    import httpx
+
+    from wan_cli.cli.context import App
+    from wan_cli.providers.base import Provider
+
+
+def show(app: App, tasks: Sequence[Task], lines: Sequence[spend.Line]) -> int:
+    """Print every request of ``tasks`` and what they would cost; return 0."""
+    adapter = app.provider(tasks[0].provider)
+    key_env = capabilities(adapter.name).key_env
+    entries = [as_data(request, adapter.name, key_env) for task in tasks for request in _requests(adapter, task)]
+    distinct = {entry["curl"]: entry for entry in entries}  # one upload serves every task of -n
+    estimate = [{"amount": float(amount), "unit": unit} for unit, amount in spend.totals(lines).items()]
+    if any(line.amount is None for line in lines):
+        estimate.append({"amount": None, "unit": None})  # type: ignore[dict-item]
+    if app.say_json == "json":
+        documents = [task_document(task, cwd=str(app.cwd)) for task in tasks]
+        return app.emit(documents, None, 0, requests=list(distinct.values()), estimate=estimate)
+    if app.say_json == "jsonl":
+        return app.summary(list(tasks), None, 0)
+    for command in distinct:
+        app.streams.out(command)
+    app.streams.say(f"estimate: {spend.shown(lines)}; nothing was sent")
+    return 0
+
+
+def _requests(adapter: Provider, task: Task) -> list[httpx.Request]:
+    """Return what would be sent for ``task``: uploads first, whose addresses are placeholders afterwards."""
+    found, media = [], []
+    for item in task.job.media:
+        if adapter.uploads and item.file and not item.url:
+            found.append(next(adapter.upload(item.file, model=task.job.model, trace=task.token)))
+            item = replace(item, url=f"<upload:{item.file.name}>")  # noqa: PLW2901 - the same medium, with its address
+        media.append(item)
+    job = replace(task.job, media=tuple(media))
+    return [*found, next(adapter.submit(job, token=task.token))]

@@ -1,0 +1,215 @@
+"""``wan status`` and ``wan wait``: tasks that were bought before, here or on another machine. Neither ever buys."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wan_cli import naming
+from wan_cli.catalog import BUILTIN, capabilities
+from wan_cli.cli.outcome import Wish, overall, task_outcome
+from wan_cli.cli.run import Session, seconds
+from wan_cli.engine.collect import ask
+from wan_cli.engine.delivery import reopened
+from wan_cli.errors import KeyRejected, UsageError, WanError
+from wan_cli.models import Done, Job, New, Saved, Target, Task
+from wan_cli.text import one_line
+from wan_cli.ui.document import task_document
+from wan_cli.ui.rows import status_row
+from wan_cli.ui.tables import table
+
+if TYPE_CHECKING:
+    from wan_cli.cli.commands.status import Asking
+    from wan_cli.cli.commands.wait import Collecting
+    from wan_cli.cli.context import App
+    from wan_cli.engine import Engine
+
+COLUMNS = ("id", "state", "provider", "model", "cost", "age", "prompt")
+
+
+def as_wait(options: Asking) -> Collecting:
+    """Turn ``status --wait`` into the options of ``wait``."""
+    from wan_cli.cli.commands.wait import Collecting  # noqa: PLC0415
+
+    return Collecting(json=options.json, quiet=options.quiet, verbose=options.verbose, sandbox=options.sandbox)
+
+
+def status(app: App, names: list[str], options: Asking) -> int:
+    """List the tasks, open ones first; with names: ask the providers for fresh state. Downloads nothing."""
+    app.use(sandbox=options.sandbox)
+    if options.prune is not None:
+        if names:
+            raise UsageError("--prune takes no TASK: it forgets all that finished before a time")
+        gone = app.ledger.forget(finished_before=app.now() - seconds(options.prune, "--prune"))
+        app.streams.say(f"forgot {gone} finished {'task' if gone == 1 else 'tasks'}")
+        if app.say_json == "json":
+            return app.emit([], None, 0, forgotten=gone)
+        return 0
+    if not names:
+        return _list(app, options)
+    tasks = [_find(app, name) for name in names]
+
+    async def work(engine: Engine) -> list[Task]:
+        return [await _refreshed(engine, task) for task in tasks]
+
+    session = Session(app=app, quiet=True, verbose=options.verbose)
+    tasks = session.run(work)
+    ends = [_state_error(task) for task in tasks]
+    decisive = overall(ends)
+    code = decisive.exit_code if decisive else 0
+    if app.say_json == "json":
+        return app.emit(
+            [task_document(t, cwd=str(app.cwd), error=e) for t, e in zip(tasks, ends, strict=True)], decisive, code
+        )
+    _show(app, tasks)
+    from wan_cli.ui.messages import say_error  # noqa: PLC0415
+
+    for error in ends:
+        if error is not None and error.exit_code != 8:  # noqa: PLR2004 - still running is what was asked, not a failure
+            say_error(app.streams, error)
+    return code
+
+
+def _state_error(task: Task) -> WanError | None:
+    """Return what the state means for ``status``: a result that is not on disk yet is 8 (interface.md, section 4)."""
+    if isinstance(task.state, Saved):
+        return None if reopened(task) is task else task_outcome(replace(task, state=Done(outputs=())), Wish())
+    if isinstance(task.state, New):
+        return None
+    return task_outcome(replace(task, trouble=None) if isinstance(task.state, Done) else task, Wish())
+
+
+async def _refreshed(engine: Engine, task: Task) -> Task:
+    """Ask once where there is something to ask; another process that owns the task asks for itself."""
+    if task.state.kind != "pending" or not engine.ledger.claim(task.id):
+        return engine.ledger.get(task.id) if task.state.kind == "pending" else task
+    try:
+        return await ask(engine, task, engine.service(task.provider))
+    finally:
+        engine.ledger.release(task.id)
+
+
+def _list(app: App, options: Asking) -> int:
+    tasks = app.ledger.recent(options.limit)
+    ends = [_state_error(task) for task in tasks]
+    decisive = overall(ends) if options.exit_status else None
+    code = decisive.exit_code if decisive else 0
+    if app.say_json == "json":
+        return app.emit([task_document(task, cwd=str(app.cwd)) for task in tasks], decisive, code)
+    if not tasks:
+        app.streams.say("no tasks yet")
+    _show(app, tasks)
+    return code
+
+
+def _show(app: App, tasks: list[Task]) -> None:
+    table([status_row(task, now=app.now()) for task in tasks], COLUMNS, app.streams)
+
+
+def _find(app: App, name: str) -> Task:
+    """Return a task by id or handle; a handle that is not in the ledger was made elsewhere and is adopted."""
+    provider, colon, task_id = name.partition(":")
+    if not colon:
+        return app.ledger.get(name)
+    if provider not in BUILTIN:
+        raise UsageError(f"{one_line(name)}: {one_line(provider)} is not a provider; there are {', '.join(BUILTIN)}")
+    if known := app.ledger.find_handle(provider, task_id):
+        return known
+    return _adopted(app, provider, task_id)
+
+
+def _adopted(app: App, provider: str, task_id: str) -> Task:
+    import re  # noqa: PLC0415
+
+    if not re.fullmatch(r"[A-Za-z0-9._:-]{1,200}", task_id):
+        raise UsageError(f"{one_line(provider)}:{one_line(task_id)}: this is not a task id")
+    adapter, now = app.provider(provider), app.now()
+    price = capabilities(provider).models[0].price
+    from wan_cli.models import Cost  # noqa: PLC0415
+
+    task = Task(
+        id=app.ledger.new_id(), provider=provider, origin=adapter.origin, provider_model="", token="", created_at=now,
+        job=Job(verb="generate", provider=provider, model="", prompt=""), target=_default_target(app, ""),
+        state=adapter.adopt(task_id), task_id=task_id, sandbox=app.sandbox, submitted_at=now, charged="yes",
+        charge_basis="assumed", key_print=app.key_print(provider), cost=Cost(unit=price.unit if price else None),
+    )  # fmt: skip
+    app.ledger.add([task])
+    return task
+
+
+def _default_target(app: App, prompt: str) -> Target:
+    values = {"slug": naming.slug(prompt), "date": time.strftime("%Y-%m-%d", time.localtime(app.now()))}
+    return Target(template=naming.plan(None, cwd=str(app.cwd), values=values).template)
+
+
+def wait(app: App, names: list[str], options: Collecting) -> int:
+    """Collect tasks: the named ones, or everything that is outstanding."""
+    app.use(sandbox=options.sandbox)
+    if names and options.everything:
+        raise UsageError("--all takes no TASK")
+    if options.json and options.jsonl:
+        raise UsageError("--json and --jsonl exclude each other")
+    timeout = options.timeout or app.config.get("timeout")
+    limit = seconds(timeout) if timeout else None
+    tasks = [_find(app, name) for name in names] if names else _outstanding(app)
+    tasks = [_retargeted(app, reopened(task), options, len(tasks)) for task in tasks]
+    for task in tasks:
+        if task.state.kind in ("pending", "sending", "done"):
+            _same_account(app, task)
+    if not tasks:
+        app.streams.say("nothing is outstanding")
+    wish = Wish(download=not options.no_download, strict=options.strict)
+    session = Session(app=app, quiet=options.quiet, jsonl=options.jsonl, verbose=options.verbose)
+
+    async def work(engine: Engine) -> list[Task]:
+        collected = [task for task in tasks if task.state.kind != "new"]  # waiting never buys
+        done = iter(await engine.run_all(collected, wait=True, download=wish.download, timeout=limit))
+        return [task if task.state.kind == "new" else next(done) for task in tasks]
+
+    return session.conclude(session.run(work), wish)
+
+
+def _outstanding(app: App) -> list[Task]:
+    return [task for task in app.ledger.open_tasks() if task.state.kind in ("sending", "pending", "done")]
+
+
+def _same_account(app: App, task: Task) -> None:
+    """Notice a task of another account before it is asked about (reliability.md T11)."""
+    if task.key_print and app.key_print(task.provider) != task.key_print:
+        raise KeyRejected(
+            f"{task.name} was bought with another key of {task.provider} than the one that is set",
+            hint=f"set the key it was bought with, then wan wait {task.name}", charged="yes", exit_code=8,
+        )  # fmt: skip
+
+
+def _retargeted(app: App, task: Task, options: Collecting, count: int) -> Task:
+    """``-o`` overrides where the results go."""
+    target = replace(task.target, stdout=False) if task.target.stdout and options.output != "-" else task.target
+    if options.output == "-":
+        if count > 1 or options.json or options.jsonl:
+            raise UsageError("-o - takes one result, and no --json beside it")
+        return replace(task, target=Target(template=None, stdout=True))
+    if options.output is not None:
+        values = {
+            "verb": task.job.verb, "provider": task.provider, "model": task.job.model, "seed": task.job.seed, "id": task.id,
+            "date": time.strftime("%Y-%m-%d", time.localtime(app.now())), "slug": naming.slug(task.job.prompt),
+        }  # fmt: skip
+        plan = naming.plan(options.output, cwd=str(app.cwd), values=values, count=max(count, task.job.n))
+        target = replace(target, template=plan.template)
+        if count == 1 and task.state.kind != "saved":
+            trial = naming.final_paths(plan.template, task.job.n, plan.wanted_ext or ".png")
+            naming.check_targets(trial, overwrite=options.overwrite, skip_existing=False)
+    elif target.template is None and not options.no_download:
+        target = replace(target, template=_default_target(app, task.job.prompt).template)
+    return replace(
+        task,
+        target=replace(
+            target, overwrite=options.overwrite or target.overwrite, convert=options.convert or target.convert,
+            sidecar=options.sidecar or target.sidecar,
+        ),
+    )  # fmt: skip
+
+
+__all__ = ["Path", "as_wait", "status", "wait"]

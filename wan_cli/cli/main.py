@@ -1,0 +1,141 @@
+"""The entry: parses, runs one command, and is the only place that exits.
+
+A command's module is imported only when that command is asked for, so that ``--help`` and completion stay instant
+(performance.md, section 1).
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer import Abort
+from typer._click.exceptions import ClickException, NoArgsIsHelpError
+from typer.core import TyperGroup
+
+from wan_cli import __version__, errors
+from wan_cli.errors import InternalError, UsageError, WanError
+
+if TYPE_CHECKING:
+    from typer._click import Command, Context, HelpFormatter
+
+    from wan_cli.cli.context import App
+
+COMMANDS = {
+    "generate": "Make a picture from a text.",
+    "edit": "Change a picture.",
+    "fuse": "Make one picture from several.",
+    "sequence": "Make a coherent set of pictures.",
+    "upload": "Bring files to a provider and print their addresses.",
+    "status": "Show the tasks on this machine, or ask for fresh state.",
+    "wait": "Collect what is outstanding: wait, download, verify.",
+    "models": "Show providers, models, options, limits and prices.",
+    "completion": "Print the completion script for a shell.",
+    "help": "Explain a topic.",
+}
+"""Every command with its line of help; a test holds them against the commands' own docstrings."""
+
+_KEY = re.compile(r"(?:^|=)(rvya_sk_|whsec_|sk-)[A-Za-z0-9_-]{12,}$")
+
+
+class LazyGroup(TyperGroup):
+    """Imports ``wan_cli.cli.commands.NAME`` when that command is asked for."""
+
+    def list_commands(self, ctx: Context) -> list[str]:
+        """Return the names in the order of the table."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        """Import one command."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"wan_cli.cli.commands.{cmd_name}")
+        app = typer.Typer(add_completion=False, rich_markup_mode=None)
+        app.command(name=cmd_name, context_settings={"help_option_names": ["-h", "--help"]})(module.command)
+        return typer.main.get_command(app)
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Write the list of commands from the table, without importing any."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+root = typer.Typer(
+    cls=LazyGroup, add_completion=True, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback for a flag
+    if wanted:
+        typer.echo(f"wan {__version__}")
+        raise typer.Exit
+
+
+@root.callback()
+def _root(
+    *, version: bool = typer.Option(False, "--version", "-V", callback=_version, is_eager=True, help="Show the version.")  # noqa: FBT003
+) -> None:
+    """Pictures with Wan 2.7, through whichever provider you have a key for."""  # noqa: D401 - help text
+    del version
+
+
+def main(argv: Sequence[str], *, app: App | None = None) -> int:
+    """Run one command line and return its exit code. Nothing but the code leaves here: every failure is printed."""
+    from wan_cli.cli.context import App  # noqa: PLC0415 - completion needs none of it
+
+    app = app or App.standard()
+    app.say_json = _wants_json(argv)
+    app.command = next((word for word in argv if word in COMMANDS), "")
+    try:
+        _no_keys(argv)
+        code = typer.main.get_command(root).main(list(argv), prog_name="wan", standalone_mode=False, obj=app)
+        return app.finish(int(code or 0))
+    except NoArgsIsHelpError as error:
+        app.streams.out(error.ctx.get_help() if error.ctx else "")
+        return app.finish(2)
+    except ClickException as error:
+        hint = f"wan {app.command} --help".replace("  ", " ")
+        return app.fail(UsageError(error.format_message(), hint=hint))
+    except WanError as error:
+        return app.fail(error)
+    except (KeyboardInterrupt, Abort):
+        return app.fail(errors.Interrupted("interrupted", hint="wan status", charged="no"))
+    except Exception as error:  # noqa: BLE001 - the last resort: a user never sees a traceback
+        return app.fail(_bug(app, error))
+
+
+def _bug(app: App, error: Exception) -> WanError:
+    """Write a crash file without secrets, and say where it is."""
+    import traceback  # noqa: PLC0415
+
+    from wan_cli.transport.redact import redact  # noqa: PLC0415
+
+    text = redact("".join(traceback.format_exception(error)))
+    place = app.crash_file(text)
+    where = f"; details in {place}" if place else ""
+    return InternalError(f"a bug in wan: {type(error).__name__}{where}", hint="wan status shows what is open; please report it")
+
+
+def _wants_json(argv: Sequence[str]) -> str:
+    words = list(argv)[: list(argv).index("--")] if "--" in argv else list(argv)
+    return "jsonl" if "--jsonl" in words else "json" if "--json" in words else ""
+
+
+def _no_keys(argv: Sequence[str]) -> None:
+    """Refuse a key on the command line (reliability.md C01): it is in the shell's history and the process list."""
+    if any(_KEY.search(word) for word in argv):
+        raise UsageError(
+            "a word of the command line looks like a key; it is in the shell's history now, so replace the key at the provider",
+            hint="put keys into the environment: wan help environment",
+        )
+
+
+__all__ = ["COMMANDS", "Any", "Mapping", "Path", "main", "root"]

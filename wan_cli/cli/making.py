@@ -1,0 +1,316 @@
+"""The four making verbs: words and options in; a checked, priced, durable purchase out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+
+from wan_cli import naming, spend
+from wan_cli.catalog import Model, Price
+from wan_cli.cli.choose import choose
+from wan_cli.cli.outcome import Wish
+from wan_cli.cli.prompt import asset_path, read_prompt, split_words
+from wan_cli.cli.run import Session, seconds
+from wan_cli.engine.delivery import reopened
+from wan_cli.errors import KeyRejected, UsageError
+from wan_cli.fit import Fitted, offer_for
+from wan_cli.media import EXTENSIONS, local_file
+from wan_cli.models import Cost, Job, Media, Target, Task, Verb
+from wan_cli.text import one_line
+
+if TYPE_CHECKING:
+    from wan_cli.cli.context import App
+    from wan_cli.cli.options import Making
+    from wan_cli.engine import Engine
+
+UNKNOWN_EXTENSION = ".png"
+"""What a name is tried with before the bytes are known, where the catalogue does not say what is delivered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One checked call: what will be bought, where it goes, what it costs."""
+
+    model: Model
+    fitted: Fitted
+    jobs: Sequence[Job]
+    lines: Sequence[spend.Line]
+    price: Price | None
+    fingerprint: str
+
+
+def make(app: App, verb: Verb, words: list[str], options: Making) -> int:
+    """Run one making verb and return the exit code."""
+    app.use(sandbox=options.sandbox)
+    _check_flags(app, options)
+    wish = Wish(wait=options.wait, download=not options.no_download, strict=options.strict)
+    timeout = options.timeout or app.config.get("timeout")
+    limit = seconds(timeout) if timeout else None
+    order = _order(app, verb, words, options)
+    places = _place(app, options, order)
+    if places.existing:
+        return _skipped(app, places.existing)
+    _gate(app, options, order)
+    tasks = _tasks(app, options, order, places)
+    if options.dry_run:
+        from wan_cli.cli.dryrun import show  # noqa: PLC0415
+
+        return show(app, tasks, order.lines)
+    app.secret(order.model.provider)
+    tasks = _durable(app, options, tasks, order)
+    session = Session(app=app, quiet=options.quiet, jsonl=options.jsonl, verbose=options.verbose)
+
+    async def work(engine: Engine) -> list[Task]:
+        for message in order.fitted.warnings:
+            tasks[0] = engine.warn(tasks[0], message)
+        return await engine.run_all(tasks, wait=wish.wait, download=wish.download, timeout=limit)
+
+    return session.conclude(session.run(work), wish)
+
+
+def _check_flags(app: App, options: Making) -> None:
+    if options.json and options.jsonl:
+        raise UsageError("--json and --jsonl exclude each other")
+    if options.overwrite and options.skip_existing:
+        raise UsageError("--overwrite and --skip-existing exclude each other")
+    if options.output == "-":
+        if options.json or options.jsonl:
+            raise UsageError("-o - writes the picture to standard output, so --json cannot be there", hint="save to a file")
+        if (options.count or 1) > 1:
+            raise UsageError("-o - takes one result", hint="save to a folder: -o out/")
+        if options.no_download or not options.wait:
+            raise UsageError("-o - needs the result here, so neither --no-wait nor --no-download")
+        if app.streams.stdout_tty:
+            raise UsageError("-o - would write picture bytes to the terminal", hint="pipe it: … -o - | other-command")
+        if options.sidecar:
+            raise UsageError("--sidecar needs a file to stand beside")
+    if options.idempotency_key is not None and not (0 < len(options.idempotency_key.encode()) <= 200 and options.idempotency_key.isprintable() and options.idempotency_key.isascii()):  # noqa: E501, PLR2004
+        raise UsageError("--idempotency-key: 1 to 200 printable ASCII characters")
+
+
+def _order(app: App, verb: Verb, words: list[str], options: Making) -> Order:
+    """Read the words, choose who makes it, and check everything that can be known here."""
+    has_prompt = options.prompt_text is not None or options.prompt_file is not None
+    assets, word = split_words(app, words, has_prompt=has_prompt)
+    if verb == "generate" and assets:
+        raise UsageError(f"generate takes one PROMPT, got {len(words)} words", hint="quote the prompt; to change a picture: wan edit PICTURE PROMPT")
+    prompt = read_prompt(app, word, options.prompt_text, options.prompt_file)
+    if verb == "sequence" and options.count is None:
+        raise UsageError("sequence needs -n N: how many pictures the set has", hint='wan sequence "…" -n 4')
+    drafts = tuple(_draft(asset, verb) for asset in assets)
+    job = Job(
+        verb=verb, provider="", model="", prompt=prompt, media=drafts, size=options.size or app.config.get("size"),
+        aspect=options.aspect or app.config.get("aspect"), n=1 if options.count is None else options.count,
+        seed=options.seed, watermark=options.watermark, thinking=options.thinking, params=_params(options.param or []),
+        route=None if options.route_async is None else "async" if options.route_async else "sync",
+    )  # fmt: skip
+    model, fitted = choose(app, job, provider=options.provider, model=options.model, need_key=not options.dry_run)
+    offer = offer_for(model, verb)
+    media = tuple(_checked(app, item, offer.inputs, asset) for item, asset in zip(drafts, assets, strict=True))
+    fitted = replace(fitted, job=replace(fitted.job, media=media))
+    jobs = [fitted.job] if offer.count else [replace(fitted.job, n=1)] * job.n
+    price = _price(app, model)
+    fingerprint = _fingerprint(replace(job, media=media, provider=options.provider or "", model=options.model or ""))
+    return Order(
+        model=model, fitted=fitted, jobs=jobs, lines=[spend.estimate(j, price) for j in jobs], price=price, fingerprint=fingerprint
+    )
+
+
+def _draft(asset: str, verb: Verb) -> Media:
+    """Make a medium of an ASSET before the provider, whose limits decide what it may be, is chosen."""
+    role = "edit_source" if verb == "edit" else "reference"
+    parts = urlsplit(asset) if "://" in asset else None
+    if parts is None:
+        return Media(role=role, kind="image", url=None)
+    if parts.scheme != "https" or not parts.hostname or parts.username:
+        raise UsageError(f"{one_line(asset)}: an address must be https://, without a user name", hint="or give a local file")
+    return Media(role=role, kind="image", url=asset)
+
+
+def _checked(app: App, medium: Media, inputs: Any, asset: str) -> Media:
+    if medium.url:
+        return medium
+    path = asset_path(app, asset, app.state / "scratch")
+    return replace(medium, file=local_file(path, inputs, label="picture"))
+
+
+def _params(pairs: list[str]) -> dict[str, Any]:
+    """Read ``KEY=VALUE``: JSON where it parses, else text."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"--param {one_line(pair)}: KEY=VALUE")
+        try:
+            found[name] = json.loads(value, parse_constant=lambda word: word)
+        except (ValueError, RecursionError):
+            found[name] = value
+    return found
+
+
+def _price(app: App, model: Model) -> Price | None:
+    own = app.config.prices.get(f"{model.provider}/{model.name}") or app.config.prices.get(f"{model.provider}/{model.id}")
+    if own is None:
+        return model.price
+    return Price(amount=own.amount, unit=own.unit, per=own.per, date="", source=str(app.config.user_file))
+
+
+def _fingerprint(job: Job) -> str:
+    """Hash the request as it was stated, so that an idempotency key can be held against it."""
+    stated = {
+        "verb": job.verb, "provider": job.provider, "model": job.model, "prompt": job.prompt, "size": job.size, "n": job.n,
+        "media": [[item.role, item.identity] for item in job.media], "aspect": job.aspect, "seed": job.seed, "route": job.route,
+        "watermark": job.watermark, "thinking": job.thinking, "params": dict(job.params),
+    }  # fmt: skip
+    return hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    plan: naming.Plan | None
+    stamp: float
+    existing: Sequence[Path] = ()
+
+
+def _place(app: App, options: Making, order: Order) -> _Places:
+    """Resolve and check the targets; ``existing`` are those that --skip-existing keeps, when all are there."""
+    stamp = app.now()
+    if options.output == "-" or options.no_download:
+        return _Places(None, stamp)
+    output = options.output or app.config.get("output")
+    job, total = order.fitted.job, sum(line.results for line in order.lines)
+    values = {
+        "verb": job.verb, "provider": order.model.provider, "model": order.model.name, "seed": job.seed,
+        "date": time.strftime("%Y-%m-%d", time.localtime(stamp)), "slug": naming.slug(job.prompt),
+    }  # fmt: skip
+    plan = naming.plan(output, cwd=str(app.cwd), values=values, count=total)
+    delivered = [EXTENSIONS[mime] for mime in order.model.formats]
+    if plan.wanted_ext and delivered and plan.wanted_ext not in delivered and not options.convert:
+        raise UsageError(
+            f"-o {output}: {order.model.name} on {order.model.provider} delivers {' or '.join(delivered)}",
+            hint=f"add --convert, or name it {delivered[0]}",
+        )
+    ext = plan.wanted_ext if plan.wanted_ext else (delivered or [UNKNOWN_EXTENSION])[0]
+    if "{id}" not in plan.template:  # an id makes the name new
+        paths = naming.final_paths(plan.template, total, ext)
+        if naming.check_targets(paths, overwrite=options.overwrite, skip_existing=options.skip_existing) == "skip":
+            return _Places(plan, stamp, paths)
+    else:
+        trial = naming.final_paths(plan.template, total, ext, values={"id": secrets.token_hex(6)})
+        naming.check_targets(_apart(trial), overwrite=options.overwrite, skip_existing=False)
+    return _Places(plan, stamp)
+
+
+def _apart(paths: list[Path]) -> list[Path]:
+    """One path a folder: with an id in them the names cannot clash, and only the folders need a check."""
+    return list({path.parent: path for path in paths}.values())
+
+
+def _skipped(app: App, existing: Sequence[Path]) -> int:
+    """Say what is there already; nothing is bought."""
+    from wan_cli.ui.document import typed_path  # noqa: PLC0415
+
+    names = [typed_path(str(path), str(app.cwd)) for path in existing]
+    app.streams.say(f"nothing bought: {', '.join(names)} {'exists' if len(names) == 1 else 'exist'} already")
+    if app.say_json == "json":
+        return app.emit([], None, 0, skipped=names)
+    if app.say_json == "jsonl":
+        return app.summary([], None, 0)
+    for name in names:
+        app.streams.out(name)
+    return 0
+
+
+def _gate(app: App, options: Making, order: Order) -> None:
+    caps = [spend.parse_cap(text) for text in options.max_cost or []]
+    caps += [spend.parse_cap(str(setting.value)) for setting in app.config.caps]
+    above = {cap.unit or "": cap.amount for cap in map(spend.parse_cap, app.config.ask_above)}
+    limits = spend.Limits(
+        caps=caps, max_results=options.max_results, allow_unknown=options.allow_unknown_cost, yes=options.yes or options.dry_run,
+        ask_above=cast("dict[str, Decimal]", above),
+    )  # fmt: skip
+    spend.check(order.lines, limits, ask=_asker(app))
+
+
+def _asker(app: App) -> Any:
+    """Return a way to ask a person, or ``None`` where nobody is there (reliability.md C18)."""
+    stdin = app.stdin
+    if stdin is None or stdin.closed or not stdin.isatty() or not app.streams.stderr_tty or app.env.get("CI"):
+        return None
+
+    def ask(question: str) -> bool:
+        app.streams.stderr.write(f"{question} [y/N] ")
+        app.streams.stderr.flush()
+        return str(stdin.readline()).strip().casefold() in ("y", "yes")
+
+    return ask
+
+
+def _tasks(app: App, options: Making, order: Order, places: _Places) -> list[Task]:
+    """Make the tasks of the call; nothing is stored or sent yet."""
+    batch, target = secrets.token_hex(8), Target(template=places.plan.template if places.plan else None)
+    target = replace(
+        target, overwrite=options.overwrite, convert=options.convert, sidecar=options.sidecar, stdout=options.output == "-"
+    )
+    origin = app.provider(order.model.provider).origin
+    tasks = []
+    for item, (job, line) in enumerate(zip(order.jobs, order.lines, strict=True), start=1):
+        key = options.idempotency_key
+        token = f"wan-{secrets.token_hex(16)}" if key is None else key if item == 1 else f"{key}-{item}"
+        tasks.append(Task(
+            id="", provider=order.model.provider, origin=origin, job=job, provider_model=order.model.id, token=token,
+            target=target, created_at=places.stamp, sandbox=app.sandbox, user_key=key, fingerprint=order.fingerprint,
+            batch=batch, item=item, siblings=len(order.jobs),
+            cost=Cost(estimated=None if line.amount is None else float(line.amount), unit=line.unit),
+        ))  # fmt: skip
+    return tasks
+
+
+def _durable(app: App, options: Making, tasks: list[Task], order: Order) -> list[Task]:
+    """Give the tasks ids and write them down; with an idempotency key, find those of an earlier call instead."""
+    ledger, print_ = app.ledger, app.key_print(order.model.provider)
+    taken: set[str] = set()
+    for place, task in enumerate(tasks):
+        while (name := ledger.new_id()) in taken:
+            continue
+        taken.add(name)
+        tasks[place] = replace(task, id=name, key_print=print_)
+    if options.idempotency_key is None:
+        ledger.add(tasks)
+        return tasks
+    found = ledger.add_or_find(options.idempotency_key, tasks)
+    if any(task.fingerprint != order.fingerprint for task in found):
+        raise UsageError(
+            f"the idempotency key {one_line(options.idempotency_key)} was used for another request ({found[0].name})",
+            hint="use another key, or repeat the call exactly as it was",
+        )
+    if found[0].id != tasks[0].id:
+        app.streams.say(f"this idempotency key was used before: continuing {', '.join(task.name for task in found)}")
+        found = [_continued(app, old, new) for old, new in zip(found, tasks, strict=False)]
+    return found
+
+
+def _continued(app: App, old: Task, new: Task) -> Task:
+    """Take up an earlier task: results go where this call says; one that bought nothing may be tried again."""
+    if old.key_print and new.key_print and old.provider == new.provider and old.key_print != new.key_print:
+        raise KeyRejected(
+            f"{old.name} was bought with another key", hint=f"use the key it was bought with, then wan wait {old.name}", charged="yes"
+        )
+    task = replace(old, target=new.target, job=replace(old.job, prompt=new.job.prompt), trouble=None)
+    if old.state.kind == "failed" and old.charged == "no" and old.task_id is None:
+        from wan_cli.models import New  # noqa: PLC0415
+
+        task = replace(task, state=New(), job=new.job, provider=new.provider, origin=new.origin, provider_model=new.provider_model)
+    if old.state.kind == "saved" and (old := reopened(old)).state.kind == "saved":
+        return old
+    task = replace(task, state=old.state if old.state.kind == "pending" else task.state)
+    app.ledger.save(task)
+    return task

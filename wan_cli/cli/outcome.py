@@ -1,0 +1,77 @@
+"""What a task's end means for the exit code (interface.md, section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from wan_cli import errors
+from wan_cli.errors import WanError
+from wan_cli.models import Done, New, Pending, Saved, Sending, Task
+from wan_cli.ui.document import task_error
+
+SERIOUS = (9, 10, 12)
+"""Codes that decide for several tasks, whatever the others did: a person has to look."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What the command wanted of its tasks."""
+
+    wait: bool = True
+    download: bool = True
+    strict: bool = False
+    signal: int | None = None
+
+
+def task_outcome(task: Task, wish: Wish) -> WanError | None:
+    """Return the error that ``task`` ends with, or ``None`` where it is all that was wanted."""
+    if known := task_error(task):
+        return known
+    match task.state:
+        case Saved(files=files) if len(files) < task.job.n:
+            return errors.Partial(
+                f"{len(files)} of {task.job.n} results were delivered and are saved", hint=f"wan status {task.name}"
+            )
+        case Saved() if wish.strict and task.differences:
+            return errors.DeliveryMismatch("; ".join(task.differences), hint=f"wan status {task.name}")
+        case Saved():
+            return None
+        case Pending() if not wish.wait:
+            return None
+        case Done() if not (wish.wait and wish.download):
+            return None
+        case New():
+            code = 128 + (wish.signal or 2)
+            return errors.Interrupted("stopped before anything was sent", hint="run the command again", charged="no", exit_code=code)
+        case Sending():
+            return errors.OutcomeUnknown("the answer to the purchase was not seen", hint=f"wan wait {task.id}")
+        case _ if wish.signal:
+            return errors.Interrupted(
+                "stopped waiting; the task goes on at the provider", hint=f"wan wait {task.name}", charged=task.charged,
+                exit_code=128 + wish.signal,
+            )  # fmt: skip
+        case _:
+            return errors.StillRunning("still running; nothing is lost", hint=f"wan wait {task.name}")
+
+
+def overall(ends: Sequence[WanError | None], *, signal: int | None = None) -> WanError | None:
+    """Return the error that decides for the whole command, ``None`` where every task is as wanted."""
+    bad = [error for error in ends if error is not None]
+    if not bad:
+        return None
+    stopped = next((error for error in bad if error.exit_code > 128), None)  # noqa: PLR2004 - 128 plus a signal
+    if signal and stopped:
+        return stopped
+    serious = next((error for error in bad if error.exit_code in SERIOUS), None)
+    if serious or len(ends) == 1:
+        return serious or bad[0]
+    failed = [error for error in bad if error.exit_code != errors.StillRunning.default_exit]
+    if not failed:
+        return bad[0]
+    if len(failed) == len(ends) and len({error.exit_code for error in failed}) == 1:
+        return failed[0]
+    charged: errors.Charged = "unknown" if any(error.charged == "unknown" for error in bad) else "yes"
+    return errors.Partial(
+        f"{len(failed)} of {len(ends)} tasks failed: {failed[0].message}", hint="wan status", charged=charged
+    )

@@ -1,0 +1,114 @@
+"""The words of a call: prompt and pictures, wherever they stand."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wan_cli.errors import FileInvalid, UsageError
+from wan_cli.media import looks_like_media_name
+from wan_cli.text import one_line
+
+if TYPE_CHECKING:
+    from wan_cli.cli.context import App
+
+STDIN_BYTES = 64 * 1024
+"""The most that is read of a prompt (reliability.md I02); pictures from standard input may be larger."""
+
+
+def read_prompt(app: App, word: str | None, text: str | None, file: str | None) -> str:
+    """Return the prompt from PROMPT, ``--prompt`` or ``--prompt-file``. Raises ``UsageError``; never waits for a terminal."""
+    given = [name for name, value in (("PROMPT", word), ("--prompt", text), ("--prompt-file", file)) if value is not None]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} were given; one of them is the prompt")
+    if text is not None:
+        return _said(text)
+    if file is not None:
+        return _said(_from_file(app, file))
+    if word is None:
+        raise UsageError("the prompt is missing", hint=f'wan {app.command} … "a paper crane on a desk"')
+    if word == "-":
+        return _said(_from_stdin(app))
+    if word.startswith("@@"):
+        return _said(word[1:])
+    if word.startswith("@"):
+        return _said(_from_file(app, word[1:]))
+    if looks_like_media_name(word) or (len(word) < 1024 and "\0" not in word and (app.cwd / word).is_file()):  # noqa: PLR2004 - a path's limit
+        raise UsageError(
+            f"the prompt {one_line(word)!r} is a file's name; was the prompt forgotten?", hint="wan edit PICTURE PROMPT, or --prompt TEXT"
+        )
+    return _said(word)
+
+
+def _said(text: str) -> str:
+    prompt = text.strip().removeprefix("\ufeff")
+    if not prompt:
+        raise UsageError("the prompt is empty", hint="give a text, @FILE or - for standard input")
+    return prompt
+
+
+def _from_file(app: App, name: str) -> str:
+    path = app.cwd / name
+    try:
+        data = path.read_bytes() if path.is_file() and path.stat().st_size <= STDIN_BYTES else None
+    except OSError as error:
+        raise FileInvalid(f"the prompt file {name} cannot be read: {error.strerror}") from error
+    if data is None:
+        why = f"is larger than {STDIN_BYTES:,} bytes" if path.is_file() else "does not exist or is no file"
+        raise FileInvalid(f"the prompt file {name} {why}")
+    return _decode(data, name)
+
+
+def _from_stdin(app: App) -> str:
+    data = _stdin_bytes(app, STDIN_BYTES + 1)
+    if len(data) > STDIN_BYTES:
+        raise UsageError(f"standard input has more than {STDIN_BYTES:,} bytes; a prompt has at most 5,000 characters")
+    return _decode(data, "standard input")
+
+
+def _stdin_bytes(app: App, limit: int) -> bytes:
+    if app.stdin is None or app.stdin.closed:
+        return b""
+    if app.stdin.isatty():
+        raise UsageError("nothing is piped into standard input", hint='echo "a paper crane" | wan generate -')
+    try:
+        return bytes(app.stdin.buffer.read(limit))
+    except (OSError, ValueError):
+        return b""
+
+
+def _decode(data: bytes, name: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the prompt in {name} is not UTF-8: byte {error.start + 1} cannot be read") from error
+
+
+def split_words(app: App, words: list[str], *, has_prompt: bool) -> tuple[list[str], str | None]:
+    """Split ``ASSET... PROMPT``: the last word is the prompt, unless an option says it."""
+    if has_prompt or not words:
+        return words, None
+    *assets, last = words
+    if assets.count("-") + (last == "-") > 1:
+        raise UsageError("standard input can be one thing: the prompt or one picture")
+    return assets, last
+
+
+def asset_path(app: App, word: str, scratch: Path) -> str:
+    """Return the local path of an ASSET; ``-`` is copied from standard input into ``scratch`` first."""
+    if word != "-":
+        return os.path.expanduser(word) if word.startswith("~") else str(app.cwd / word)
+    from wan_cli.media import sniff  # noqa: PLC0415
+
+    data = _stdin_bytes(app, 64 * 1024 * 1024)
+    if not data:
+        raise FileInvalid("standard input is empty; a picture was expected", hint="cat picture.png | wan edit - PROMPT")
+    import hashlib  # noqa: PLC0415
+
+    digest = hashlib.sha256(data).hexdigest()
+    end = (sniff(data[:512]) or "application/octet-stream").rpartition("/")[2]
+    scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = scratch / f"stdin-{digest[:16]}.{end}"
+    path.write_bytes(data)
+    return str(path)

@@ -1,0 +1,153 @@
+"""Runs the engine: event loop, signals, reporter, and the last word of a command that has tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from wan_cli.cli.outcome import Wish, overall, task_outcome
+from wan_cli.engine import Engine, Service
+from wan_cli.errors import UsageError
+from wan_cli.models import Task
+from wan_cli.ui.document import task_document
+from wan_cli.ui.messages import say_error, warning_line
+from wan_cli.ui.reporter import reporter_for
+
+if TYPE_CHECKING:
+    from wan_cli.cli.context import App
+    from wan_cli.models import Reporter
+
+GRACE_S = {"SIGINT": 60.0, "SIGTERM": 5.0, "SIGHUP": 5.0}
+"""Seconds a purchase under way may still take after a signal (reliability.md P06, P08: CI kills soon after)."""
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+def seconds(text: str, flag: str = "--timeout") -> float:
+    """Read ``90s``, ``10m``, ``1h``, ``30d`` or bare seconds. Raises ``UsageError``."""
+    number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "s")
+    if not (number.isascii() and number.replace(".", "", 1).isdigit()):
+        raise UsageError(f"{flag} {text}: a time such as 90s, 10m or 1h")
+    return float(number) * _UNITS[unit]
+
+
+@dataclass(kw_only=True)
+class Session:
+    """An engine with everything a command needs around it, alive for one event loop."""
+
+    app: App
+    quiet: bool = False
+    jsonl: bool = False
+    verbose: bool = False
+    signal: int | None = None
+    _services: dict[str, Service] = field(default_factory=dict)
+
+    def run(self, work: Callable[[Engine], Awaitable[list[Task]]]) -> list[Task]:
+        """Run ``work`` with signals taken care of and the terminal left clean."""
+        if self.verbose:
+            self._log()
+        reporter = reporter_for(
+            self.app.streams, cwd=str(self.app.cwd), clock=time.monotonic, quiet=self.quiet, jsonl=self.jsonl
+        )
+        with reporter:
+            return asyncio.run(self._inside(reporter, work))
+
+    async def _inside(self, reporter: Reporter, work: Callable[[Engine], Awaitable[list[Task]]]) -> list[Task]:
+        parts: dict[str, Any] = {"submits": self.app.config.get("jobs") or Engine.submits}
+        parts |= {name: value for name, value in self.app.engine_parts.items() if name not in ("api", "fetcher")}
+        engine = Engine(
+            ledger=self.app.ledger, service=self._service, report=reporter, scratch=self.app.state / "scratch",
+            deliver=self.app.streams.out_bytes, **parts,
+        )  # fmt: skip
+        self._listen(engine)
+        try:
+            return await work(engine)
+        finally:
+            for service in self._services.values():
+                await service.close()
+
+    def _service(self, name: str) -> Service:
+        if name not in self._services:
+            self._services[name] = self.app.service(name)
+        return self._services[name]
+
+    def _listen(self, engine: Engine) -> None:
+        """First signal: stop waiting, but let a purchase under way finish. Second: give that up too."""
+        loop = asyncio.get_running_loop()
+
+        def take(number: int) -> None:
+            self.signal = self.signal or number
+            finishing = engine.interrupt(grace=GRACE_S[signal.Signals(number).name])
+            if finishing:
+                self.app.streams.say("finishing the submit so that it is not lost; press Ctrl-C again to give it up")
+
+        for name in GRACE_S:
+            if (number := getattr(signal, name, None)) is not None:
+                try:
+                    loop.add_signal_handler(number, take, int(number))
+                except (NotImplementedError, RuntimeError, ValueError):
+                    return  # Windows, or not the main thread: Ctrl-C raises KeyboardInterrupt there
+
+    def _log(self) -> None:
+        handler = logging.StreamHandler(_Talk(self.app))  # type: ignore[arg-type]
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger = logging.getLogger("wan")
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(logging.DEBUG)
+
+    def conclude(self, tasks: list[Task], wish: Wish, **extra: Any) -> int:
+        """Print what the tasks came to, in text or JSON, and return the exit code."""
+        wish = Wish(wait=wish.wait, download=wish.download, strict=wish.strict, signal=self.signal)
+        ends = [task_outcome(task, wish) for task in tasks]
+        decisive = overall(ends, signal=self.signal)
+        code = decisive.exit_code if decisive else 0
+        if self.app.say_json == "json":
+            documents = [task_document(t, cwd=str(self.app.cwd), error=e) for t, e in zip(tasks, ends, strict=True)]
+            self.app.emit(documents, decisive, code, **extra)
+        elif self.jsonl:
+            self.app.summary(tasks, decisive, code)
+        else:
+            for line in _data(tasks, wish, str(self.app.cwd)):
+                self.app.streams.out(line)
+        shown = [error for error in dict.fromkeys(ends) if error is not None]
+        for error in shown if decisive in shown or decisive is None else [*shown, decisive]:
+            say_error(self.app.streams, error)
+        return code
+
+
+class _Talk:
+    """Lets the logging module write to the streams of this run."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def write(self, text: str) -> None:
+        if text.strip():
+            self._app.streams.say(text.rstrip("\n"))
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
+
+def _data(tasks: list[Task], wish: Wish, cwd: str) -> list[str]:
+    """The lines of standard output: paths; handles with ``--no-wait``; addresses with ``--no-download``."""
+    from wan_cli.models import Done, Saved  # noqa: PLC0415
+    from wan_cli.ui.document import typed_path  # noqa: PLC0415
+
+    lines = []
+    for task in tasks:
+        if isinstance(task.state, (Saved, Done)) and wish.wait:
+            lines += [typed_path(file.path, cwd) for file in task.state.files if file.path]
+        if isinstance(task.state, Done) and not wish.download:
+            lines += [output.url for output in task.state.outputs if output.url]
+        if not wish.wait and task.handle and task.state.kind in ("pending", "done"):
+            lines.append(task.handle)
+    return lines
+
+
+__all__ = ["GRACE_S", "Session", "seconds", "warning_line"]

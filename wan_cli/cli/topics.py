@@ -1,0 +1,116 @@
+"""The texts of ``wan help TOPIC``; what can be read from the code is read from it."""
+
+from __future__ import annotations
+
+from wan_cli.errors import UsageError
+from wan_cli.text import one_line
+
+EXIT_CODES = {
+    0: "every file asked for is on disk and verified (--no-wait: every task accepted)",
+    1: "a bug in wan",
+    2: "usage: flags, files, unsupported option, existing or unwritable target; nothing sent",
+    3: "key or configuration missing, refused or unsafe; state folder or ledger unusable; nothing bought",
+    4: "the provider rejected the request (validation, moderation, unknown model); nothing bought",
+    5: "spend: no credits or quota, over a cap, consent missing or declined; nothing bought",
+    6: "temporary: network, rate limit, provider down, retries used up; nothing bought",
+    7: "the provider accepted the task, and it failed or was cancelled; see charged",
+    8: "still running when waiting stopped; bought: wan wait HANDLE",
+    9: "unknown: it may have been bought and the answer was lost; a person decides: wan status ID",
+    10: "a bought result is gone (expired, vanished)",
+    11: "partial: fewer results than asked, or some tasks failed",
+    12: "the result could not be fetched or written; it is still at the provider: wan wait HANDLE",
+    14: "--strict: the delivery differs from the request; the files are kept",
+    129: "hang-up: state saved, the command that continues is printed",
+    130: "Ctrl-C: state saved, the command that continues is printed",
+    141: "standard output was closed early; files are saved",
+    143: "SIGTERM: state saved, the command that continues is printed",
+}
+
+TEMPLATES = """\
+-o/--output says where results go.
+
+  -o fox.png                 this file; with several results fox-1.png, fox-2.png, ...
+  -o out/                    into this folder, as {slug}-{id}{ext}
+  -o 'out/{slug}-{index:02}{ext}'
+  -o -                       the bytes of one result to standard output
+
+Fields: {id} {verb} {provider} {model} {seed} {index} {date} {slug} {ext}
+{{ and }} are literal braces. The extension follows the bytes; --convert makes the
+one you named. Existing files are never replaced without --overwrite.
+"""
+
+MONEY = """\
+Before anything is bought, wan adds up what the catalogue says it costs, holds it
+against your caps, and asks above 20 results.
+
+  --max-cost 24credits       refuse above this (repeatable, one for each unit)
+  --max-results 4            refuse more results than this
+  --allow-unknown-cost       with --max-cost: buy at prices nobody knows
+  --yes                      consent without a question
+  [spend] ask_above = "100credits"      in the configuration: ask from there on
+  [prices."modelverse/wan2.7-image"]    your own price: amount, unit, per
+
+Every document and every error says what was charged: no, yes or unknown. A cost that
+is not known is null, never 0. What may have been bought is never sent again by itself.
+"""
+
+
+def _exit_codes() -> str:
+    return "Exit codes:\n\n" + "".join(f"  {code:>3}  {text}\n" for code, text in EXIT_CODES.items())
+
+
+def _errors() -> str:
+    from wan_cli import errors  # noqa: PLC0415
+
+    tree = (errors.__doc__ or "").split("::\n", 1)[1]
+    return (
+        "Every error prints three lines on standard error: error, charged, hint. The JSON document has the\n"
+        f"same as an object. Its code is one of:\n{tree}"
+    )
+
+
+def _environment() -> str:
+    from wan_cli.catalog import BUILTIN, capabilities  # noqa: PLC0415
+
+    lines = ["Keys and base URLs:", ""]
+    for name in BUILTIN:
+        offered = capabilities(name)
+        lines.append(f"  {offered.key_env:<20} key of {offered.title}; {offered.key_env}_FILE names a file (0600)")
+        lines.append(f"  {offered.base_url_env:<20} default {offered.base_url}")
+    lines += [
+        "", "Settings:", "",
+        "  WAN_PROVIDER WAN_MODEL WAN_OUTPUT WAN_TIMEOUT WAN_JOBS WAN_MAX_COST",
+        "  WAN_SANDBOX=1        play everything offline",
+        "  WAN_CONFIG           the configuration file",
+        "  WAN_STATE_DIR        the folder of the ledger",
+        "  HTTPS_PROXY NO_PROXY SSL_CERT_FILE NO_COLOR FORCE_COLOR",
+        "", "A key of the environment goes with the environment's (or the default) base URL only.", "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _schema() -> str:
+    import json  # noqa: PLC0415
+
+    from wan_cli.ui.schema import load  # noqa: PLC0415
+
+    return json.dumps(load(), indent=2)
+
+
+TOPICS = {
+    "exit-codes": _exit_codes,
+    "errors": _errors,
+    "environment": _environment,
+    "templates": lambda: TEMPLATES,
+    "money": lambda: MONEY,
+    "schema": _schema,
+}
+
+
+def topic(name: str | None) -> str:
+    """Return one topic's text, or the list of topics. Raises ``UsageError`` for an unknown one."""
+    if name is None:
+        return "wan help TOPIC\n\nTopics: " + ", ".join(TOPICS) + "\n\nwan COMMAND --help explains a command."
+    if name not in TOPICS:
+        raise UsageError(f"{one_line(name)} is not a topic; there are {', '.join(TOPICS)}", hint="wan help")
+    return TOPICS[name]()

@@ -1,0 +1,194 @@
+"""Keys: where each comes from, and the one origin it may be sent to.
+
+Threats S3, S17 and S19 of reliability.md. A key of the environment goes with the environment's (or the default) base URL; a key
+that the user's file names goes with the base URL of the same table. There is no flag that takes a key's value.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shlex
+import stat
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from wan_cli.catalog import Capabilities, capabilities
+from wan_cli.config.settings import Config
+from wan_cli.errors import ConfigInvalid, KeyMissing, KeyOrigin
+from wan_cli.text import one_line
+
+KEY_COMMAND_S = 30
+"""Seconds that a key command may take (a password manager may ask for a touch)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key that can be had: ``source`` for people, ``read`` to get it, ``origin`` it is bound to."""
+
+    source: str
+    origin: str
+    read: Callable[[], str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """How to reach one provider: base URL and where it was set, key (``None``: there is none), quirks."""
+
+    provider: str
+    base_url: str
+    base_source: str
+    key: Key | None
+    quirks: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port of the base URL."""
+        return origin_of(self.base_url)
+
+    def secret(self) -> str:
+        """Return the key. Raises ``KeyMissing`` or ``KeyOrigin``; nothing was sent."""
+        if self.key is None:
+            env = capabilities(self.provider).key_env
+            raise KeyMissing(
+                f"no key for {self.provider}: {env} is not set", hint=f"export {env}=…, or try it offline with --sandbox"
+            )
+        if self.key.origin != self.origin:
+            raise KeyOrigin(
+                f"the key from {self.key.source} belongs to {self.key.origin}; the base URL from {self.base_source} "
+                f"is {self.origin}",
+                hint=f"set base_url and key_env, key_file or key_command together in [providers.{self.provider}]",
+            )
+        return self.key.read()
+
+
+def origin_of(url: str) -> str:
+    """Return scheme, host and port, lower-cased, without a default port."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    host = f"[{host}]" if ":" in host else host
+    default = {"https": 443, "http": 80}.get(parts.scheme.lower())
+    port = f":{parts.port}" if parts.port and parts.port != default else ""
+    return f"{parts.scheme.lower()}://{host}{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine."""
+    if host.lower() == "localhost" or host.lower().endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def account(name: str, config: Config) -> Account:
+    """Work out base URL and key of a provider. Raises ``ConfigInvalid``, never for a missing key."""
+    offered = capabilities(name)
+    table = config.tables.get(name)
+    base_url, base_source, base_in_file = _base_url(offered, config)
+    _check_base(base_url, base_source, allow_http=bool(table and table.allow_http))
+    key = _file_key(offered, config, base_in_file) or _env_key(offered, config)
+    return Account(
+        provider=name, base_url=base_url, base_source=base_source, key=key, quirks=table.quirks if table else {}
+    )
+
+
+def _base_url(offered: Capabilities, config: Config) -> tuple[str, str, str]:
+    """Return the effective base URL, its source, and the base URL that the user's file stands for."""
+    table = config.tables.get(offered.name)
+    where = f"[providers.{offered.name}] in {config.user_file}"
+    in_file, source = offered.base_url, "the default"
+    if table and table.region:
+        if table.region not in offered.regions:
+            known = ", ".join(offered.regions) or "none"
+            raise ConfigInvalid(f"{where}: region {one_line(table.region)} is not known; regions: {known}", hint=f"edit {config.user_file}")
+        in_file, source = offered.regions[table.region], where
+    if table and table.base_url:
+        in_file, source = table.base_url, where
+    if named := config.env.get(offered.base_url_env):
+        return named.strip(), offered.base_url_env, in_file
+    return in_file, source, in_file
+
+
+def _check_base(base_url: str, source: str, *, allow_http: bool) -> None:
+    try:
+        parts = urlsplit(base_url)
+        port_ok = parts.port is None or parts.port > 0
+    except ValueError:
+        parts, port_ok = urlsplit(""), False
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_ok or parts.username or parts.query:
+        raise ConfigInvalid(f"the base URL from {source} is not an address such as https://host/path", hint="wan help environment")
+    if parts.scheme == "http" and not allow_http and not is_loopback(parts.hostname):
+        raise ConfigInvalid(
+            f"the base URL from {source} is plain http, so anybody on the way could read the key",
+            hint="use https, or set allow_http = true for a self-hosted server in your own configuration file",
+        )
+
+
+def _env_key(offered: Capabilities, config: Config) -> Key | None:
+    env = config.env
+    origin = origin_of(env.get(offered.base_url_env) or offered.base_url)
+    if value := env.get(offered.key_env):
+        return Key(offered.key_env, origin, lambda: clean(value, offered.key_env))
+    variable = f"{offered.key_env}_FILE"
+    if path := env.get(variable):
+        return Key(f"{variable} ({path})", origin, lambda: read_key_file(Path(path).expanduser()))
+    return None
+
+
+def _file_key(offered: Capabilities, config: Config, base_url: str) -> Key | None:
+    table = config.tables.get(offered.name)
+    if table is None:
+        return None
+    origin, where = origin_of(base_url), f"[providers.{offered.name}]"
+    if table.key_env:
+        name = table.key_env
+        if not config.env.get(name):
+            return None
+        return Key(f"{where} key_env {name}", origin, lambda: clean(config.env[name], name))
+    if table.key_file:
+        path = Path(table.key_file).expanduser()
+        return Key(f"{where} key_file {path}", origin, lambda: read_key_file(path))
+    if table.key_command:
+        command = table.key_command if isinstance(table.key_command, list) else shlex.split(table.key_command)
+        return Key(f"{where} key_command {command[0]}", origin, lambda: run_key_command(command))
+    return None
+
+
+def clean(value: str, source: str) -> str:
+    """Trim a key once. Raises ``ConfigInvalid`` for what cannot be a header's value (reliability.md C03)."""
+    key = value.strip().removeprefix("\ufeff").strip()
+    if not key or not key.isascii() or not key.isprintable() or any(char in key for char in " \"'"):
+        raise ConfigInvalid(f"the key from {source} is empty or has spaces, quotes or other characters no key has")
+    return key
+
+
+def read_key_file(path: Path) -> str:
+    """Read a key file. Raises ``ConfigInvalid`` where others may read it (reliability.md C02), as ssh does."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            info = os.fstat(file.fileno())
+            # a container's secret is owned by root and readable by its group; anything else has to be 0600
+            loose = stat.S_IMODE(info.st_mode) & (0o077 if info.st_uid == os.getuid() else 0o007)
+            if hasattr(os, "getuid") and loose and not str(path).startswith("/run/secrets/"):
+                raise ConfigInvalid(f"the key file {path} can be read by others", hint=f"chmod 600 {shlex.quote(str(path))}")
+            return clean(file.read(65_536), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigInvalid(f"the key file {path} cannot be read: {one_line(str(error))}") from error
+
+
+def run_key_command(command: list[str]) -> str:
+    """Run the user's own key command and return the first line it prints."""
+    try:
+        done = subprocess.run(  # noqa: S603 - the user's own file names it; no shell takes part
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=KEY_COMMAND_S, check=True, text=True
+        )
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError) as error:
+        reason = f"exit {error.returncode}" if isinstance(error, subprocess.CalledProcessError) else type(error).__name__
+        raise ConfigInvalid(f"the key command {one_line(command[0])} failed: {reason}", hint="run it by hand") from error
+    return clean(done.stdout.partition("\n")[0], f"key_command {command[0]}")

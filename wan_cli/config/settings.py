@@ -1,0 +1,180 @@
+"""Flag, environment, project file, user file, built-in: the first that says something wins."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from wan_cli.errors import ConfigInvalid
+from wan_cli.text import one_line
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from wan_cli.config.shapes import PriceEntry, ProviderTable
+
+ShapeT = TypeVar("ShapeT", bound="BaseModel")
+
+PROJECT_FILE = "wan.toml"
+VARIABLES = {
+    "provider": "WAN_PROVIDER",
+    "model": "WAN_MODEL",
+    "output": "WAN_OUTPUT",
+    "timeout": "WAN_TIMEOUT",
+    "jobs": "WAN_JOBS",
+    "max_cost": "WAN_MAX_COST",
+    "sandbox": "WAN_SANDBOX",
+}
+_YES = frozenset({"1", "true", "yes", "on"})
+_NO = frozenset({"", "0", "false", "no", "off"})
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A value and where it was set, as a person would look for it."""
+
+    value: Any
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Every effective setting below the flags."""
+
+    env: Mapping[str, str]
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+    caps: tuple[Setting, ...] = ()
+    ask_above: tuple[str, ...] = ()
+    store_prompts: bool = True
+    prices: Mapping[str, PriceEntry] = field(default_factory=dict)
+    tables: Mapping[str, ProviderTable] = field(default_factory=dict)
+    user_file: Path | None = None
+    project_file: Path | None = None
+
+    def get(self, name: str) -> Any:
+        """Return a setting's value, or ``None`` where nobody set it."""
+        found = self.settings.get(name)
+        return found.value if found else None
+
+    def source(self, name: str) -> str:
+        """Say where a setting comes from."""
+        found = self.settings.get(name)
+        return found.source if found else "built-in"
+
+    @property
+    def sandbox(self) -> bool:
+        """``WAN_SANDBOX``. Raises ``ConfigInvalid`` for a value that is neither yes nor no."""
+        value = self.env.get("WAN_SANDBOX", "").strip().casefold()
+        if value not in _YES | _NO:
+            raise ConfigInvalid(f"WAN_SANDBOX={one_line(value)}: 1 or 0", hint="unset WAN_SANDBOX")
+        return value in _YES
+
+
+def config_path(env: Mapping[str, str]) -> Path:
+    """Return where the user's file is, whether or not it exists."""
+    if named := env.get("WAN_CONFIG"):
+        return Path(named).expanduser()
+    from platformdirs import user_config_path  # noqa: PLC0415 - only commands that need settings pay for it
+
+    return user_config_path("wan", appauthor=False) / "config.toml"
+
+
+def state_folder(env: Mapping[str, str]) -> Path:
+    """Return where ledger and sandbox live."""
+    if named := env.get("WAN_STATE_DIR"):
+        return Path(named).expanduser()
+    from platformdirs import user_state_path  # noqa: PLC0415
+
+    return user_state_path("wan", appauthor=False)
+
+
+def load(env: Mapping[str, str], cwd: Path) -> Config:
+    """Read both files and the environment. Raises ``ConfigInvalid`` with file and field."""
+    user_path = config_path(env)
+    user = None
+    if user_path.is_file():
+        from wan_cli.config.shapes import UserFile  # noqa: PLC0415 - pydantic, only where there is a file
+
+        user = _read(user_path, UserFile)
+    elif env.get("WAN_CONFIG"):
+        raise ConfigInvalid(f"WAN_CONFIG names {user_path}, which is not a file", hint="unset WAN_CONFIG")
+    settings: dict[str, Setting] = {}
+    caps: list[Setting] = []
+    if user:
+        _take(settings, caps, user.defaults.model_dump(exclude_none=True), str(user_path))
+    project = _find_project(cwd, env)
+    if project:
+        from wan_cli.config.shapes import ProjectFile  # noqa: PLC0415
+
+        said = _read(project, ProjectFile).flat().model_dump(exclude_none=True)
+        if "output" in said:
+            said["output"] = _below(project, said["output"])
+        _take(settings, caps, said, str(project))
+    for name, variable in VARIABLES.items():
+        if name != "sandbox" and (value := env.get(variable)):
+            _take(settings, caps, {name: value}, variable)
+    ask = user.spend.ask_above if user else None
+    return Config(
+        env=env, settings=settings, caps=tuple(caps),
+        ask_above=tuple([ask] if isinstance(ask, str) else ask or ()),
+        store_prompts=user.privacy.store_prompts if user else True,
+        prices=user.prices if user else {}, tables=user.providers if user else {},
+        user_file=user_path if user else None, project_file=project,
+    )  # fmt: skip
+
+
+def _take(settings: dict[str, Setting], caps: list[Setting], values: Mapping[str, Any], source: str) -> None:
+    """Lay ``values`` over ``settings``. Caps add up instead, so a nearer file can only lower them."""
+    for name, value in values.items():
+        if name == "max_cost":
+            caps += [Setting(text, source) for text in ([value] if isinstance(value, str) else value)]
+        else:
+            settings[name] = Setting(value, source)
+    if "provider" in values or "providers" in values:  # the nearer one of the two says it all
+        for other in {"provider", "providers"} - values.keys():
+            settings.pop(other, None)
+
+
+def _read(path: Path, shape: type[ShapeT]) -> ShapeT:
+    import tomllib  # noqa: PLC0415
+
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    try:
+        return shape.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        message = "not a setting here" if first["type"] == "extra_forbidden" else first["msg"]
+        raise ConfigInvalid(f"{path}: {one_line(place)}: {message}", hint=f"edit {path}") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigInvalid(f"{path} cannot be read: {one_line(str(error))}", hint=f"edit {path}") from error
+
+
+def _find_project(cwd: Path, env: Mapping[str, str]) -> Path | None:
+    """Look upwards to the repository's root or the home folder; without either, only here.
+
+    A file of another user is ignored: in a shared folder it could steer a stranger's purchases.
+    """
+    home = Path(env.get("HOME") or env.get("USERPROFILE") or "/nonexistent")
+    chain = [cwd, *cwd.parents]
+    stop = next((i for i, folder in enumerate(chain) if (folder / ".git").exists() or folder == home), 0)
+    for folder in chain[: stop + 1]:
+        path = folder / PROJECT_FILE
+        try:
+            if path.is_file() and (not hasattr(os, "getuid") or path.stat().st_uid == os.getuid()):
+                return path
+        except OSError:
+            continue
+    return None
+
+
+def _below(project: Path, output: str) -> str:
+    """Return a project's output made absolute. Raises ``ConfigInvalid`` where it leaves the project's folder."""
+    parts = output.replace("\\", "/").split("/")
+    if output.startswith(("/", "~")) or ".." in parts or ":" in parts[0]:
+        raise ConfigInvalid(f"{project}: output: {one_line(output)} leaves the project's folder", hint=f"edit {project}")
+    return str(project.parent / output) + ("/" if output.endswith("/") else "")

@@ -1,0 +1,8 @@
+"""From a result as the provider gives it to a verified part file: addresses, attempts, caps."""
+
+from wan_cli.download.address import Resolver, is_public
+from wan_cli.download.body import Limits
+from wan_cli.download.client import result_client
+from wan_cli.download.fetch import Expired, Fetcher
+
+__all__ = ["Expired", "Fetcher", "Limits", "Resolver", "is_public", "result_client"]

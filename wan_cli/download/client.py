@@ -1,0 +1,98 @@
+"""The HTTP client for results: no key, no cookies, no redirects, a connection for each request.
+
+Source: reliability.md section 2.4 (S1, S2, S9, S20): nothing secret is in this client, so nothing can leak from it.
+"""
+
+from __future__ import annotations
+
+import ssl
+import urllib.request
+from collections.abc import Callable
+from http.cookiejar import DefaultCookiePolicy
+
+import httpx
+
+from wan_cli import __version__
+from wan_cli.errors import DownloadFailed
+
+USER_AGENT = f"wan/{__version__}"
+
+CONNECTIONS = httpx.Limits(max_connections=8, max_keepalive_connections=0)
+"""4 to 8 for downloads (performance.md section 2). None is kept: the pool knows connections by the address they were
+pinned to, so a kept one, whose certificate was checked for one name, would be used for another name at that address."""
+
+PINNED = "sni_hostname"
+"""The request extension that marks a request whose host was replaced by a checked address."""
+
+
+def proxy_for(url: httpx.URL) -> str | None:
+    """Return the proxy that the environment names for ``url`` (``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``, ...)."""
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    if not proxy or urllib.request.proxy_bypass(url.netloc.decode("ascii")):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+class Route(httpx.AsyncBaseTransport):
+    """Sends pinned requests straight to their address, and the others by the proxy of the environment, if any.
+
+    httpx alone would choose the proxy by the address and so miss a ``NO_PROXY`` that names the host. ``tls`` is called
+    once, at the first https request.
+    """
+
+    def __init__(self, tls: Callable[[], ssl.SSLContext]) -> None:
+        self._tls = tls
+        self._context: ssl.SSLContext | None = None
+        self._transports: dict[tuple[str | None, bool], httpx.AsyncHTTPTransport] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request; raise ``DownloadFailed`` where the proxy or certificate settings cannot be used."""
+        proxy = None if PINNED in request.extensions else proxy_for(request.url)
+        return await self._transport(proxy, request.url.scheme == "https").handle_async_request(request)
+
+    def _transport(self, proxy: str | None, secure: bool) -> httpx.AsyncHTTPTransport:  # noqa: FBT001 - half of a key
+        key = (proxy, secure or (proxy or "").startswith("https:"))
+        if key not in self._transports:
+            try:
+                self._transports[key] = httpx.AsyncHTTPTransport(
+                    verify=self._trust() if key[1] else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+                    trust_env=False, limits=CONNECTIONS, proxy=proxy,
+                )  # fmt: skip
+            except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
+                # a socks proxy without its extra, a proxy address that is none, an unreadable CA bundle; the error
+                # itself stays unshown, for it can quote the proxy's password
+                msg = "the proxy or certificate settings cannot be used (HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE)"
+                raise DownloadFailed(msg) from error
+        return self._transports[key]
+
+    def _trust(self) -> ssl.SSLContext:
+        if self._context is None:
+            self._context = self._tls()
+        return self._context
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for transport in self._transports.values():
+            await transport.aclose()
+        self._transports.clear()
+
+
+def result_client(
+    tls: Callable[[], ssl.SSLContext], transport: httpx.AsyncBaseTransport | None = None
+) -> httpx.AsyncClient:
+    """Return the client that results are fetched with; ``transport`` replaces the network (the sandbox, tests)."""
+    client = httpx.AsyncClient(transport=transport or Route(tls), follow_redirects=False, trust_env=False)
+    client.headers.clear()
+    client.headers["User-Agent"] = USER_AGENT
+    client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
+    return client
+
+
+def is_untrusted(error: BaseException | None) -> bool:
+    """Say whether a failed connection failed because of a certificate; trying again cannot mend that."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

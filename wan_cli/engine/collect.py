@@ -1,0 +1,148 @@
+"""The free steps: asking how a task is, and bringing its results to disk. Neither ever buys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from wan_cli.engine.loop import Engine, Service
+from wan_cli.engine.submit import learn
+from wan_cli.engine.waiting import pause
+from wan_cli.errors import InternalError, KeyRejected, WanError
+from wan_cli.models import Done, Failed, Lost, Pending, Task, TaskChanged
+from wan_cli.text import one_line
+from wan_cli.transport.client import AnswerLost, NotSent
+from wan_cli.transport.drive import Refusal, drive
+from wan_cli.transport.retry import Refused, judge, retry_after
+
+if TYPE_CHECKING:
+    from wan_cli.models import Answer
+
+NEW_TASK_S = 30.0
+"""A task may not be found at once where the provider's machines copy from each other (reliability.md T03)."""
+VANISHED_SIGHTINGS = 3
+VANISHED_S = 60.0
+"""A task counts as gone after that many refusals over that many seconds (reliability.md T02)."""
+EMPTY_POLLS = 3
+EMPTY_S = 10.0
+"""A task that ended without a result is asked this often more, with this pause (reliability.md R11)."""
+WARN_FAILURES = 10
+
+
+@dataclass(slots=True)
+class _Patience:
+    """What a run of polls has seen so far."""
+
+    polls: int = 0
+    failures: int = 0
+    gone: int = 0
+    gone_since: float = 0.0
+    asked: float | None = None
+
+
+async def poll(engine: Engine, task: Task, ends: float) -> Task:
+    """From ``Pending``: ask until it ends, or until ``ends`` (monotonic seconds)."""
+    service = engine.service(task.provider)
+    seen = _Patience()
+    while isinstance(task.state, Pending):
+        wait = pause(engine.makes(task), seen.polls, engine.rand(), asked=seen.asked, failures=seen.failures)
+        left = ends - engine.monotonic()
+        if left <= 0:
+            return engine.trouble(task, "timeout_waiting", "still running; nothing is lost")
+        await engine.pause(min(wait, left))
+        task = await ask(engine, task, service, seen)
+        if task.trouble and task.trouble.code != "timeout_waiting":
+            return task
+    return task
+
+
+async def ask(engine: Engine, task: Task, service: Service, seen: _Patience | None = None) -> Task:
+    """Ask once and save what changed; a question that fails changes nothing."""
+    state, seen = task.state, seen or _Patience()
+    if not isinstance(state, Pending):
+        raise InternalError(f"{task.id} is not at the provider")
+    seen.polls, seen.asked = seen.polls + 1, None
+    try:
+        answer = await engine.unless(engine.stop, drive(service.provider.poll(state), service.provider, service.api.send))
+    except Refusal as refusal:
+        return _refused(engine, task, service, refusal, seen)
+    except (NotSent, AnswerLost) as lost:
+        return _broken(engine, task, lost.error.message if isinstance(lost, NotSent) else lost.reason, seen)
+    except WanError as error:  # the key cannot be read, or is bound to another origin
+        return engine.trouble(task, error.code, error.message, error.hint)
+    seen.failures = seen.gone = 0
+    seen.asked = answer.facts.retry_after_s if answer.facts else None
+    if isinstance(answer, Done) and not answer.outputs:
+        answer = await _without_result(engine, state, service, answer)
+        if answer is None:
+            message = "the provider reports success and names no result"
+            return engine.save(replace(task, state=Lost(code="task_vanished", message=message), finished_at=engine.now()))
+    task = replace(task, trouble=None)
+    if isinstance(answer, Pending):
+        return _still_pending(engine, task, state, answer)
+    return engine.save(learn(task, answer, engine.now()))
+
+
+def _still_pending(engine: Engine, task: Task, before: Pending, answer: Pending) -> Task:
+    """Save a change of status; a poll that says what the last one said costs no write."""
+    if (answer.note, answer.progress) == (before.note, before.progress):
+        engine.tell(TaskChanged(task=task))
+        return task
+    if answer.note.startswith("status ") and not before.note.startswith("status "):
+        task = engine.warn(task, f"the provider reports an unknown {one_line(answer.note)}; taken as still running")
+    return engine.save(learn(task, answer, engine.now()))
+
+
+async def _without_result(engine: Engine, state: Pending, service: Service, answer: Done) -> Answer | None:
+    for _ in range(EMPTY_POLLS):
+        await engine.pause(EMPTY_S)
+        try:
+            again = await drive(service.provider.poll(state), service.provider, service.api.send)
+        except (Refusal, NotSent, AnswerLost):
+            continue
+        if not isinstance(again, Done) or again.outputs:
+            return again
+    return None
+
+
+def _refused(engine: Engine, task: Task, service: Service, refusal: Refusal, seen: _Patience) -> Task:
+    fault = refusal.fault
+    if service.provider.vanished(fault):
+        return _gone(engine, task, fault.message, seen)
+    seen.asked = retry_after(fault.retry_after, refusal.date)
+    verdict = judge(service.provider, fault, date=refusal.date)
+    if isinstance(verdict, Refused) and isinstance(verdict.error, KeyRejected):
+        # the task is bought: with the key mended it can still be collected (interface.md, section 4: 8)
+        return engine.trouble(task, "key_rejected", verdict.error.message, f"mend the key, then wan wait {task.name}")
+    return _broken(engine, task, fault.message or f"HTTP {fault.status}", seen)
+
+
+def _gone(engine: Engine, task: Task, message: str, seen: _Patience) -> Task:
+    seen.gone += 1
+    seen.gone_since = seen.gone_since or engine.monotonic()
+    young = engine.now() - (task.submitted_at or task.created_at) < NEW_TASK_S
+    settled = engine.monotonic() - seen.gone_since >= VANISHED_S and seen.gone >= VANISHED_SIGHTINGS
+    if young or not settled:
+        engine.tell(TaskChanged(task=task, note=f"not found ({one_line(message)}); asking again"))
+        return task
+    lost = Lost(code="task_vanished", message=f"the provider no longer knows this task: {one_line(message)}")
+    return engine.save(replace(task, state=lost, finished_at=engine.now()))
+
+
+def _broken(engine: Engine, task: Task, reason: str, seen: _Patience) -> Task:
+    """A poll that fails is never the end of a task: it goes on to the deadline (reliability.md T07, N16)."""
+    seen.failures += 1
+    engine.tell(TaskChanged(task=task, note=f"no answer ({one_line(reason)}); asking again"))
+    if seen.failures == WARN_FAILURES:
+        return engine.warn(task, f"{WARN_FAILURES} polls in a row failed, the last with: {one_line(reason)}")
+    return task
+
+
+async def collect(engine: Engine, task: Task) -> Task:
+    """From ``Done``: fetch every result, check it, put it under its name."""
+    from wan_cli.engine.delivery import deliver  # noqa: PLC0415 - files and pictures, only where there are some
+
+    return await deliver(engine, task)
+
+
+__all__ = ["Failed", "ask", "collect", "poll"]

@@ -1,0 +1,301 @@
+"""Results to disk: fetched side by side, checked, named, compared with what was asked for.
+
+A file's sha256 is in the ledger before the file gets its name, so a process that ends in between leaves a result that
+the next one recognises (reliability.md P05). Nothing here ever buys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wan_cli import geometry, naming
+from wan_cli.download import Expired
+from wan_cli.engine.loop import Engine, Service, Stopped, model_of
+from wan_cli.errors import DownloadFailed, WanError, WriteFailed
+from wan_cli.media import EXTENSIONS, MAX_PIXELS, Sniffed, inspect, mime_of_extension
+from wan_cli.models import Done, File, Lost, Output, Pending, Saved, Target, Task, TaskChanged, Transfer
+from wan_cli.publish import Part, convert
+from wan_cli.text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CAPS = {"image": 100 * 1024 * 1024, "video": 2 * 1024 * 1024 * 1024}
+"""The most bytes of one result (reliability.md section 5)."""
+TIER_AREA = (0.5, 1.1)
+"""A tier's picture has about the side squared: models round to their grid, never to half."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """One result: the file it became, or why it did not."""
+
+    index: int
+    file: File | None = None
+    error: WanError | None = None
+    expired: bool = False
+    notes: tuple[str, ...] = ()
+
+
+async def deliver(engine: Engine, task: Task) -> Task:
+    """From ``Done``: bring every result to disk. One that fails never takes another with it (reliability.md D19)."""
+    results, task = await _round(engine, task)
+    if any(result.expired for result in results):
+        task = await _fresh(engine, task)
+        if not isinstance(task.state, Done):
+            return task
+        results, task = await _round(engine, task)
+    for note in (note for result in results for note in result.notes):
+        task = engine.warn(task, note)
+    broken = [result for result in results if result.error]
+    if not broken:
+        return _saved(engine, task)
+    error = broken[0].error
+    assert error is not None  # noqa: S101 - filtered above
+    if all(result.expired for result in broken) and len(broken) == len(results):
+        return engine.save(replace(task, state=Lost(code="result_expired", message=error.message), trouble=None))
+    return engine.trouble(task, error.code, error.message)
+
+
+async def _round(engine: Engine, task: Task) -> tuple[list[_Fetched], Task]:
+    """Fetch what is not here yet; what arrives is saved to the ledger as it comes."""
+    state = task.state
+    assert isinstance(state, Done)  # noqa: S101 - the loop dispatches on the state's kind
+    service = engine.service(task.provider)
+    desk = _Desk(engine, service, task)
+    gate = asyncio.Semaphore(engine.downloads)
+
+    async def one(index: int, output: Output) -> _Fetched:
+        async with gate:
+            return await desk.bring(index, output)
+
+    engine.tell(TaskChanged(task=task))
+    work = [one(index, output) for index, output in enumerate(state.outputs, start=1)]
+    results = await engine.unless(engine.stop, asyncio.gather(*work))
+    return results, desk.task
+
+
+async def _fresh(engine: Engine, task: Task) -> Task:
+    """Ask the provider for fresh addresses, once (reliability.md D01). An answer that was all is gone with them."""
+    from wan_cli.engine.collect import ask  # noqa: PLC0415 - it imports this module's caller
+
+    before = task.state
+    assert isinstance(before, Done)  # noqa: S101
+    if task.task_id is None:
+        lost = Lost(code="result_expired", message="the result's address has expired, and the provider keeps no task to ask about")
+        return engine.save(replace(task, state=lost)) if not before.files else task
+    service = engine.service(task.provider)
+    asked = await ask(engine, replace(task, state=service.provider.adopt(task.task_id)), service)
+    if isinstance(asked.state, Done):
+        return engine.save(replace(asked, state=replace(asked.state, files=before.files)))
+    if isinstance(asked.state, Pending):  # it could not be asked; what was known stays
+        return replace(asked, state=before)
+    return asked
+
+
+class _Desk:
+    """Brings the results of one task in, and keeps its record as they come."""
+
+    def __init__(self, engine: Engine, service: Service, task: Task) -> None:
+        self.engine = engine
+        self.service = service
+        self.task = task
+
+    async def bring(self, index: int, output: Output) -> _Fetched:
+        """Bring one result in. Everything that goes wrong is in the answer."""
+        if (known := self._known(index)) and _whole(known):
+            return _Fetched(index, known)
+        try:
+            return await self._bring(index, output)
+        except Expired as gone:
+            message = f"result {index} can no longer be fetched: {gone}"
+            return _Fetched(index, error=DownloadFailed(message), expired=True)
+        except WanError as error:
+            return _Fetched(index, error=error)
+
+    async def _bring(self, index: int, output: Output) -> _Fetched:
+        task, kind = self.task, model_of(self.task).makes
+        aim = self._aim(index)
+        _sweep(aim.parent, task.id, index)
+        token = lambda: f"{task.id}-{index}-{secrets.token_hex(3)}"  # noqa: E731 - the part's name tells whose it is
+        expected = "video" if kind == "video" else "picture"
+
+        def progress(done: int, total: int | None) -> None:
+            self.engine.tell(Transfer(task=self.task, name=aim.name, done=done, total=total))
+
+        with Part(aim, cap=CAPS.get(kind, CAPS["image"]), expected=expected, token=token) as part:
+            sniffed = await self.service.fetcher.fetch(output, part, kind=kind, progress=progress)
+            if task.target.stdout:
+                return self._handed_over(index, part, sniffed)
+            return self._published(index, part, sniffed)
+
+    def _handed_over(self, index: int, part: Part, sniffed: Sniffed) -> _Fetched:
+        """``-o -``: the bytes go to standard output, and no file stays."""
+        if self.engine.deliver is None:
+            raise WriteFailed("there is no standard output to write the result to")
+        with part.reading() as source:
+            self.engine.deliver(source.read())
+        return _Fetched(index, self._record(index, part, sniffed, None))
+
+    def _published(self, index: int, part: Part, sniffed: Sniffed) -> _Fetched:
+        notes: list[str] = []
+        ready, made = part, sniffed
+        wanted = mime_of_extension(self.task.target.template or "")
+        if self.task.target.convert and wanted and wanted != sniffed.mime:
+            try:
+                ready = convert(part, wanted)
+            except DownloadFailed as error:
+                notes.append(one_line(error.message))
+            else:
+                with ready.reading() as source:
+                    made = inspect(source)
+        elif wanted and wanted != sniffed.mime:
+            notes.append(f"the provider delivered {sniffed.mime}, so the name ends in {EXTENSIONS[sniffed.mime]}")
+        final = self._path(index, EXTENSIONS[made.mime])
+        with ready:
+            self._record(index, ready, made, final)  # the hash is durable before the name exists
+            real = ready.publish(final, overwrite=self.task.target.overwrite)
+            file = self._record(index, ready, made, real)
+        if real != final:
+            notes.append(f"{final.name} was taken meanwhile, so the result is {real.name}")
+        if self.task.target.sidecar:
+            _write_sidecar(self.task, file, real)
+        return _Fetched(index, file, notes=tuple(notes))
+
+    def _record(self, index: int, part: Part, sniffed: Sniffed, path: Path | None) -> File:
+        file = File(
+            index=index, path=str(path) if path else None, bytes=part.size, sha256=part.sha256, mime=sniffed.mime,
+            width=sniffed.width, height=sniffed.height,
+        )  # fmt: skip
+        state = self.task.state
+        assert isinstance(state, Done)  # noqa: S101
+        files = tuple(sorted((*(f for f in state.files if f.index != index), file), key=lambda f: f.index))
+        self.task = self.engine.note(replace(self.task, state=replace(state, files=files)))
+        return file
+
+    def _known(self, index: int) -> File | None:
+        state = self.task.state
+        return next((file for file in state.files if file.index == index), None) if isinstance(state, Done) else None
+
+    def _aim(self, index: int) -> Path:
+        """The path a result would have if it is what the catalogue says; the part file stands beside it."""
+        if self.task.target.template is None:
+            return self.engine.scratch / f"{self.task.id}-{index}"
+        formats = model_of(self.task).formats
+        return self._path(index, EXTENSIONS[formats[0]] if formats else ".png")
+
+    def _path(self, index: int, ext: str) -> Path:
+        task, state = self.task, self.task.state
+        delivered = len(state.outputs) if isinstance(state, Done) else 1
+        first, total = naming_numbers(task, delivered)
+        return naming.final_paths(
+            task.target.template or "", 1, ext, first=first + index - 1, total=total,
+            values={"id": task.id, "task": task.id},
+        )[0]  # fmt: skip
+
+
+def naming_numbers(task: Task, delivered: int) -> tuple[int, int]:
+    """Return the number of the task's first result and how many there are in all, over the tasks of one ``-n``."""
+    total = max(task.siblings * task.job.n, delivered)
+    return (task.item - 1) * task.job.n + 1, total
+
+
+def _whole(file: File) -> bool:
+    """Tell whether the recorded file is on disk as recorded."""
+    if file.path is None:
+        return False
+    digest = hashlib.sha256()
+    try:
+        with open(file.path, "rb") as source:  # noqa: PTH123 - read in pieces
+            while piece := source.read(1 << 20):
+                digest.update(piece)
+    except OSError:
+        return False
+    return digest.hexdigest() == file.sha256
+
+
+def _sweep(folder: Path, task_id: str, index: int) -> None:
+    """Remove what an earlier process left of this result: this one owns the task now."""
+    with suppress(OSError):
+        for stale in folder.glob(f".*.{task_id}-{index}-*.part"):
+            stale.unlink()
+
+
+def _write_sidecar(task: Task, file: File, path: Path) -> None:
+    """Write how the file was made beside it: no key, no signed address."""
+    job = task.job
+    said = {
+        "wan": 1, "file": path.name, "sha256": file.sha256, "bytes": file.bytes, "mime": file.mime, "width": file.width,
+        "height": file.height, "task": task.id, "handle": task.handle, "provider": task.provider,
+        "sandbox": task.sandbox, "model": job.model, "provider_model": task.provider_model, "verb": job.verb,
+        "prompt": job.prompt, "size": job.size, "aspect": job.aspect, "seed": job.seed, "n": job.n,
+        "watermark": job.watermark, "thinking": job.thinking, "params": dict(job.params),
+        "references": [{"name": m.file.name if m.file else None, "sha256": m.file.sha256 if m.file else None} for m in job.media],
+        "cost": {"estimated": task.cost.estimated, "actual": task.cost.actual, "unit": task.cost.unit},
+    }  # fmt: skip
+    target = path.with_name(path.name + ".json")
+    part = target.with_name(f".{target.name}.{secrets.token_hex(3)}.part")
+    try:
+        with open(part, "x", encoding="utf-8") as out:  # noqa: PTH123 - exclusive creation
+            out.write(json.dumps(said, ensure_ascii=False, indent=2) + "\n")
+        part.replace(target)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise WriteFailed(f"{target} could not be written: {error.strerror}") from error
+
+
+def _saved(engine: Engine, task: Task) -> Task:
+    """From ``Done`` with every file in place to ``Saved``, compared with what was asked for."""
+    state = task.state
+    assert isinstance(state, Done)  # noqa: S101
+    task = replace(task, state=Saved(files=state.files), trouble=None, differences=tuple(differences(task, state.files)))
+    for difference in task.differences:
+        task = replace(task, warnings=(*task.warnings, difference)) if difference not in task.warnings else task
+    return engine.save(task)
+
+
+def differences(task: Task, files: tuple[File, ...]) -> list[str]:
+    """Compare count, pixel size, shape and format with the request (interface.md, section 9)."""
+    job, found = task.job, []
+    if len(files) != job.n:
+        found.append(f"{job.n} results were asked for, {len(files)} delivered")
+    wanted = mime_of_extension(task.target.template or "")
+    for file in files:
+        if wanted and file.mime != wanted and not task.target.convert:
+            found.append(f"result {file.index} is {file.mime}, not {wanted}")
+        if file.width and file.height:
+            found += _size_differences(task, file.index, (file.width, file.height))
+    return found
+
+
+def _size_differences(task: Task, index: int, pixels: tuple[int, int]) -> list[str]:
+    job = task.job
+    shown, exact = f"result {index} is {pixels[0]}x{pixels[1]}", geometry.parse_pixels(job.size or "")
+    if exact:
+        return [] if pixels == exact else [f"{shown}, not {exact[0]}x{exact[1]}"]
+    aspect = geometry.parse_aspect(job.aspect or "")
+    found = [] if aspect is None or geometry.same_shape(pixels, aspect) else [f"{shown}, not {job.aspect}"]
+    side = geometry.TIERS.get(job.size or "")
+    if side and not TIER_AREA[0] <= pixels[0] * pixels[1] / side**2 <= TIER_AREA[1]:
+        found.append(f"{shown}, not {job.size}")
+    return found
+
+
+def reopened(task: Task) -> Task:
+    """Return a saved task whose files are gone as one to collect again; as it is where that cannot be."""
+    if not isinstance(task.state, Saved) or all(_whole(file) for file in task.state.files):
+        return task
+    if task.task_id is None or any(file.path is None for file in task.state.files):
+        return task
+    return replace(task, state=Pending(task_id=task.task_id, ref={"task_id": task.task_id}))
+
+
+__all__ = ["MAX_PIXELS", "Stopped", "Target", "deliver", "differences", "os", "reopened"]

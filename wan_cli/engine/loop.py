@@ -1,0 +1,214 @@
+"""The engine: one task through its states, whatever state it starts from.
+
+A one-off, ``wan wait`` and a resume after ``kill -9`` are the same call with another starting state. Every state is
+durable in the ledger before the next step; :mod:`wan_cli.engine.submit` has the paid step,
+:mod:`wan_cli.engine.collect` the poll and the download.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from wan_cli.catalog import Model, capabilities
+from wan_cli.engine.waiting import DEADLINES_S
+from wan_cli.errors import StateUnusable
+from wan_cli.models import Event, Failed, Reporter, Task, TaskChanged, Warned
+
+if TYPE_CHECKING:
+    from wan_cli.download import Fetcher
+    from wan_cli.ledger import Ledger
+    from wan_cli.providers.base import Provider
+    from wan_cli.transport.client import Api
+
+T = TypeVar("T")
+TERMINAL = frozenset({"saved", "failed", "cancelled", "unknown", "lost"})
+ATTACHED_S = 0.5
+"""Seconds between looks at a task that another process is working on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A provider's adapter and the clients that are bound to it."""
+
+    provider: Provider
+    api: Api
+    fetcher: Fetcher
+    close: Callable[[], Awaitable[None]]
+
+
+class Stopped(Exception):  # noqa: N818 - the user's wish, not an error
+    """A signal asked to stop; the task keeps the state it has."""
+
+
+@dataclass(kw_only=True)
+class Engine:
+    """Takes tasks through their states. Clock, sleep and randomness come in from outside."""
+
+    ledger: Ledger
+    service: Callable[[str], Service]
+    report: Reporter
+    scratch: Path
+    """A private folder for results that go to standard output."""
+    now: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep
+    rand: Callable[[], float] = random.random
+    submits: int = 4
+    """Purchases of one provider under way at the same time (reliability.md section 5)."""
+    downloads: int = 4
+    deliver: Callable[[bytes], None] | None = None
+    """Takes the bytes of a result that goes to standard output."""
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    abandon: asyncio.Event = field(default_factory=asyncio.Event)
+    submitting: int = 0
+    """Purchases whose answer is awaited right now: a first signal lets them finish."""
+    _gates: dict[str, asyncio.Semaphore] = field(default_factory=dict)
+    cool_until: dict[str, float] = field(default_factory=dict)
+    """Per origin: no purchase before this time (monotonic), because the provider asked for it."""
+
+    async def run(
+        self, task: Task, *, wait: bool = True, download: bool = True, timeout: float | None = None
+    ) -> Task:
+        """Take ``task`` as far as it goes: to files, to acceptance (``wait=False``), or to a deadline in seconds.
+
+        Never raises for what happens to the task: its state, ``trouble`` and ``warnings`` tell.
+        """
+        from wan_cli.engine.collect import collect, poll  # noqa: PLC0415 - they import this module's names
+        from wan_cli.engine.submit import resume, submit  # noqa: PLC0415
+
+        ends = self.monotonic() + (DEADLINES_S[self.makes(task)] if timeout is None else timeout)
+        while not self.ledger.claim(task.id):
+            task = self.ledger.get(task.id)
+            if task.state.kind in TERMINAL or self.monotonic() >= ends or not wait:
+                return task
+            try:
+                await self.pause(ATTACHED_S)
+            except Stopped:
+                return task
+        try:
+            if task.state.kind != "new":
+                task = self._latest(task)
+            while True:
+                match task.state.kind:
+                    case "new":
+                        step = submit(self, task)
+                    case "sending":
+                        step = resume(self, task)
+                    case "pending" if wait:
+                        step = poll(self, task, ends)
+                    case "done" if download and wait:
+                        step = collect(self, task)
+                    case _:
+                        return task
+                before = task
+                task = await step
+                if task.state.kind in ("pending", "done") and task.trouble and task.trouble != before.trouble:
+                    return task
+                if task.state == before.state and before.state.kind != "pending":
+                    return task
+        except Stopped:
+            return self.ledger.get(task.id)
+        finally:
+            self.ledger.release(task.id)
+
+    async def run_all(self, tasks: list[Task], **how: Any) -> list[Task]:
+        """Take several tasks along at the same time; one that fails never takes another with it."""
+        ends = await asyncio.gather(*(self.run(task, **how) for task in tasks), return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
+        return [end for end in ends if isinstance(end, Task)]
+
+    def interrupt(self, *, grace: float) -> bool:
+        """Take a signal: the first lets purchases under way finish within ``grace`` seconds, the next abandons them.
+
+        Returns whether something is being finished.
+        """
+        if self.stop.is_set():
+            self.abandon.set()
+            return False
+        self.stop.set()
+        if self.submitting:
+            asyncio.get_running_loop().call_later(grace, self.abandon.set)
+        return bool(self.submitting)
+
+    def save(self, task: Task, note: str = "") -> Task:
+        """Make a transition durable, then tell of it."""
+        self.note(task)
+        self.tell(TaskChanged(task=task, note=note))
+        return task
+
+    def note(self, task: Task) -> Task:
+        """Make a transition durable. Raises ``StateUnusable`` only while nothing is bought.
+
+        Once there is something to lose, a ledger that fails must not end the work: the result is still brought in, and
+        the user is told the handle.
+        """
+        try:
+            self.ledger.save(task)
+        except StateUnusable as error:
+            if task.charged == "no" or task.state.kind == "sending":
+                raise
+            self.tell(Warned(message=f"{error.message}; keep this: {task.name}", task=task))
+        return task
+
+    def tell(self, event: Event) -> None:
+        """Pass an event on. What a reporter does wrong must not cost a result."""
+        self.report(event)
+
+    def warn(self, task: Task, message: str) -> Task:
+        """Note something on a task that stops nothing; a message is noted once."""
+        if message in task.warnings:
+            return task
+        task = self.note(replace(task, warnings=(*task.warnings, message)))
+        self.tell(Warned(message=message, task=task))
+        return task
+
+    def trouble(self, task: Task, code: str, message: str, hint: str = "") -> Task:
+        """Note why collecting a bought result stopped; the state stays."""
+        hint = hint or f"wan wait {task.name}"
+        return self.save(replace(task, trouble=Failed(code=code, message=message, hint=hint, charged="yes")), message)
+
+    async def pause(self, seconds: float) -> None:
+        """Sleep, unless a signal comes. Raises :class:`Stopped`."""
+        await self.unless(self.stop, self.sleep(seconds))
+
+    async def unless(self, event: asyncio.Event, work: Awaitable[T]) -> T:
+        """Await ``work``; when ``event`` is set first, cancel it and raise :class:`Stopped`."""
+        working, waiting = asyncio.ensure_future(work), asyncio.ensure_future(event.wait())
+        try:
+            await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+            raise Stopped
+        finally:
+            waiting.cancel()
+            if not working.done():
+                working.cancel()
+                await asyncio.wait({working})
+
+    def gate(self, provider: str) -> asyncio.Semaphore:
+        """Return what keeps the purchases of one provider to :attr:`submits` at a time."""
+        return self._gates.setdefault(provider, asyncio.Semaphore(self.submits))
+
+    @staticmethod
+    def makes(task: Task) -> Any:
+        """Return whether the task's model makes images or videos; unknown models count as images."""
+        return model_of(task).makes
+
+    def _latest(self, task: Task) -> Task:
+        """Return what the ledger has: another process may have taken the task further before it let go."""
+        stored = self.ledger.get(task.id)
+        return replace(stored, job=task.job, target=task.target)
+
+
+def model_of(task: Task) -> Model:
+    """Return the catalogue's entry for the task's model."""
+    offered = capabilities(task.provider)
+    return offered.find(task.job.model) or offered.unlisted(task.job.model)

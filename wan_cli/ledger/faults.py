@@ -1,0 +1,54 @@
+"""What SQLite and the system report, in the words of :mod:`wan_cli.errors`: the one place where it is translated."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from wan_cli.errors import StateUnusable
+
+ELSEWHERE = "or set WAN_STATE_DIR to another folder"
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+def damaged(database: Path, journal: Path, reason: object) -> StateUnusable:
+    """Return the error for a ledger whose content cannot be trusted (reliability.md S10). It is never replaced."""
+    return StateUnusable(
+        f"the ledger {database} is damaged ({reason}); nothing was bought and nothing was changed. "
+        f"The journal {journal} still has what happened to each task",
+        hint=f"wan doctor   (keep both files, {ELSEWHERE})",
+    )
+
+
+@contextlib.contextmanager
+def translated(database: Path, journal: Path, doing: str) -> Iterator[None]:
+    """Turn any SQLite or system error inside into ``StateUnusable``; ``doing`` is "read", "written", "opened"."""
+    try:
+        yield
+    except json.JSONDecodeError as error:
+        raise damaged(database, journal, error) from error
+    except (sqlite3.Error, OSError, UnicodeError) as error:
+        primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise damaged(database, journal, error) from error
+        path = getattr(error, "filename", None) or database
+        reason = getattr(error, "strerror", None) or str(error)
+        msg = f"the ledger {path} cannot be {doing}: {reason}"
+        raise StateUnusable(msg, hint=_hint(error, primary, database)) from error
+
+
+def _hint(error: Exception, primary: int, database: Path) -> str:
+    number = getattr(error, "errno", None)
+    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return f"another wan process holds it; wait for that one, {ELSEWHERE}"
+    if primary == sqlite3.SQLITE_FULL or number in _FULL:
+        return f"free space on the disk of {database.parent}, {ELSEWHERE}"
+    if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) or number in _DENIED:
+        return f"chmod 700 {database.parent} && chmod 600 {database}   ({ELSEWHERE})"
+    return f"wan doctor   ({ELSEWHERE})"

@@ -1,0 +1,106 @@
+"""Database and journal as one: transactions that are journaled first, and the mending of what a crash left."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from wan_cli.ledger import folder, schema, tasks
+from wan_cli.ledger.faults import damaged, translated
+from wan_cli.ledger.journal import Entry, Journal
+from wan_cli.models import Task
+from wan_cli.record import from_document
+
+_BEFORE_SENDING = frozenset({"new", "sending"})
+"""States that only count once they are committed: when that failed, nothing was sent."""
+
+
+class Storage:
+    """The two files of a ledger, open. ``clock`` gives seconds since the epoch."""
+
+    def __init__(self, place: Path, clock: Callable[[], float]) -> None:
+        """Open the files in ``place``, made where they are not there. Raises ``StateUnusable``."""
+        self.path = place / "ledger.db"
+        self.journal = Journal(place / "journal.jsonl")
+        self._clock = clock
+        with translated(self.path, self.journal.path, "opened"):
+            folder.prepare(place)
+            folder.inspect(self.journal.path)
+            self.db = schema.connect(self.path, self.journal.path)
+        try:
+            self._start()
+        except BaseException:
+            self.db.close()
+            raise
+
+    def _start(self) -> None:
+        with translated(self.path, self.journal.path, "opened"):
+            self.journal.create()
+        # Finds out whether it can be written at all, and catches up with the journal.
+        with self.writing():
+            pass
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection; what goes wrong becomes ``StateUnusable``."""
+        with translated(self.path, self.journal.path, "read"):
+            yield self.db
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Hold the write lock; commit at the end, or nothing at all when anything is raised."""
+        with translated(self.path, self.journal.path, "written"):
+            self.db.execute("BEGIN IMMEDIATE")
+            try:
+                self._catch_up()
+                yield self.db
+                self._note_size()
+                self.db.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self.db.execute("ROLLBACK")
+                raise
+
+    def tasks(self, rest: str, values: Iterable[object] = ()) -> list[Task]:
+        """Return the tasks of ``SELECT document FROM task`` + ``rest``."""
+        with self.reading():
+            docs = list(tasks.documents(self.db, rest, values))
+        try:
+            return [from_document(json.loads(doc)) for doc in docs]
+        except ValueError as error:
+            raise damaged(self.path, self.journal.path, error) from error
+
+    def snapshot(self) -> Iterator[Entry]:
+        """Yield an entry for each task as the database has it, oldest first: the shortest journal there can be."""
+        now = self._clock()
+        for doc in tasks.documents(self.db, "ORDER BY created, rowid"):
+            yield {"at": now, "task": json.loads(doc)}
+
+    def _catch_up(self) -> None:
+        """Mend what a process that died, or a full disk, left between journal and database.
+
+        The database knows how long the journal was at its last commit. Lines beyond that were synced and not
+        committed: an answer among them (a task's id at the provider, say) is taken over, while "new" and "sending"
+        are not, since then nothing was sent. A journal that is shorter was lost, or is of a prune that was not
+        committed: it is written again.
+        """
+        known, actual = self._noted_size(), self.journal.size()
+        if actual < known:
+            self.journal.rewrite(self.snapshot())
+        elif actual > known:
+            for entry in self.journal.entries(after=known):
+                if "task" not in entry:
+                    self.db.executemany("DELETE FROM task WHERE id = ?", [(gone,) for gone in entry["forget"]])
+                elif entry["task"]["state"]["kind"] not in _BEFORE_SENDING:
+                    tasks.upsert(self.db, entry["task"], entry["at"])
+
+    def _noted_size(self) -> int:
+        return int(self.db.execute("SELECT size FROM journal").fetchone()[0])
+
+    def _note_size(self) -> None:
+        actual = self.journal.size()
+        if actual != self._noted_size():
+            self.db.execute("UPDATE journal SET size = ?", (actual,))

@@ -1,0 +1,263 @@
+"""The ledger itself: each method one durable transaction, or one question."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from wan_cli.errors import StateUnusable
+from wan_cli.ledger import attempts, claims, tasks, uploads
+from wan_cli.ledger.attempts import MAX_RAW, Attempt
+from wan_cli.ledger.owner import this_process
+from wan_cli.ledger.storage import Storage
+from wan_cli.models import Task, Upload
+from wan_cli.record import forget_prompt, hide, private_texts, texts_in_answer, to_document
+
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+"""Crockford's base32: no i, l, o or u. 32 characters, so that five bits of any byte are one."""
+
+_ID_LENGTHS = (6,) * 8 + (8,) * 8
+"""How long each try at a new id is: eight collisions in a row mean that six characters are crowded."""
+
+
+class Ledger:
+    """Every task of this machine. Used from one thread; any number of processes may have it open.
+
+    Every method raises ``StateUnusable`` when the ledger cannot be read or written; then nothing was committed.
+    """
+
+    def __init__(
+        self, storage: Storage, *, store_prompts: bool, clock: Callable[[], float], boot_id: str | None
+    ) -> None:
+        """Use :meth:`open`."""
+        self._storage = storage
+        self._store_prompts = store_prompts
+        self._clock = clock
+        self._here = this_process(boot_id)
+        self._given: set[str] = set()
+        self._private: dict[str, tuple[str, ...]] = {}
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        *,
+        store_prompts: bool = True,
+        clock: Callable[[], float] = time.time,
+        boot_id: str | None = None,
+    ) -> Ledger:
+        """Open ``folder/ledger.db`` and ``folder/journal.jsonl``, made where they are not there.
+
+        ``clock`` gives seconds since the epoch; ``boot_id`` replaces the system's. Without ``store_prompts`` only
+        hashes of the user's texts are kept. Raises ``StateUnusable`` when the files cannot be written, are not
+        private, damaged, or of a newer ``wan``; nothing is ever started afresh in their place.
+        """
+        return cls(Storage(folder, clock), store_prompts=store_prompts, clock=clock, boot_id=boot_id)
+
+    @property
+    def path(self) -> Path:
+        """The database's path."""
+        return self._storage.path
+
+    @property
+    def journal_path(self) -> Path:
+        """The journal's path, for :func:`wan_cli.ledger.rebuild`."""
+        return self._storage.journal.path
+
+    def close(self) -> None:
+        """Close the files. What was written is durable already."""
+        self._storage.db.close()
+
+    def __enter__(self) -> Self:
+        """Return the ledger itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it, whatever happened."""
+        self.close()
+
+    # -- writing tasks
+
+    def add(self, new: Sequence[Task]) -> None:
+        """Add tasks that are not in the ledger, all of them or none."""
+        with self._storage.writing() as db:
+            self._add(db, new)
+
+    def add_or_find(self, user_key: str, new: Sequence[Task]) -> list[Task]:
+        """Return the tasks that have ``user_key``, ordered by item; when there are none, add ``new`` and return it.
+
+        One transaction: of several processes that do this at once with one key, one adds and all get its tasks.
+        """
+        with self._storage.writing() as db:
+            found = self._storage.tasks("WHERE user_key = ? ORDER BY item, rowid", (user_key,))
+            if found:
+                return found
+            self._add(db, new)
+        return list(new)
+
+    def save(self, task: Task) -> None:
+        """Record the state that ``task`` has reached. A task that is not in the ledger is put there."""
+        with self._storage.writing() as db:
+            doc, now = self._document(task), self._clock()
+            self._storage.journal.append([{"at": now, "task": doc}])
+            tasks.upsert(db, doc, now)
+            claims.renew(db, task.id, self._here, now)
+
+    def forget(self, *, finished_before: float) -> int:
+        """Forget the tasks that ended (saved, failed, cancelled, lost) before that time; return how many.
+
+        With them go their attempts, their lines in the journal, and uploads of that age. Open and unknown tasks stay,
+        however old. What was deleted is overwritten with zeros.
+        """
+        with self._storage.writing() as db:
+            db.execute("DELETE FROM upload WHERE at < ?", (finished_before,))
+            ended = f"{tasks.IS_FINISHED} AND finished < ?"
+            rows = db.execute(f"SELECT id FROM task WHERE {ended}", (finished_before,)).fetchall()  # noqa: S608 - ours
+            if rows:
+                self._storage.journal.append([{"at": self._clock(), "forget": [row[0] for row in rows]}])
+                db.execute(f"DELETE FROM task WHERE {ended}", (finished_before,))  # noqa: S608 - ours
+                self._storage.journal.rewrite(self._storage.snapshot())
+        with self._storage.reading() as db:
+            # The write-ahead log still has the old pages. Another reader may be in the way; then the next one does it.
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return len(rows)
+
+    # -- looking up tasks
+
+    def get(self, name: str) -> Task:
+        """Return the task that ``name`` means: an id, the beginning of just one id, or a handle ``PROVIDER:TASK_ID``.
+
+        Raises ``UsageError`` when there is none, or more than one.
+        """
+        provider, colon, task_id = name.partition(":")
+        if colon:
+            task = self.find_handle(provider, task_id)
+            if task is None:
+                raise tasks.no_such(name)
+            return task
+        with self._storage.reading() as db:
+            found = tasks.find_id(db, name)
+        return self._storage.tasks("WHERE id = ?", (found,))[0]
+
+    def find_handle(self, provider: str, task_id: str) -> Task | None:
+        """Return the (newest) task that has this id at that provider, if there is one."""
+        which = "WHERE provider = ? AND task_id = ? ORDER BY created DESC, rowid DESC LIMIT 1"
+        return next(iter(self._storage.tasks(which, (provider, task_id))), None)
+
+    def by_user_key(self, user_key: str) -> list[Task]:
+        """Return the tasks that were made under the user's ``--idempotency-key``, ordered by item."""
+        return self._storage.tasks("WHERE user_key = ? ORDER BY item, rowid", (user_key,))
+
+    def open_tasks(self) -> list[Task]:
+        """Return what may still need work (sending, pending, done and not saved, unknown), oldest first.
+
+        A task that was only planned is not among them, for nothing was sent.
+        """
+        return self._storage.tasks(f"WHERE {tasks.IS_OPEN} ORDER BY created, rowid")
+
+    def recent(self, limit: int = 50) -> list[Task]:
+        """Return at most ``limit`` tasks: open ones first, and each kind newest first."""
+        return self._storage.tasks(f"ORDER BY {tasks.IS_OPEN} DESC, created DESC, rowid DESC LIMIT ?", (limit,))
+
+    def unknown_count(self) -> int:
+        """Count the tasks of which nobody knows whether they were bought."""
+        with self._storage.reading() as db:
+            return int(db.execute("SELECT count(*) FROM task WHERE kind = 'unknown'").fetchone()[0])
+
+    def new_id(self, entropy: Callable[[int], bytes] = os.urandom) -> str:
+        """Return an id that no task here has, and that was not returned before: 6 characters, 8 when crowded."""
+        with self._storage.reading() as db:
+            for length in _ID_LENGTHS:
+                candidate = "".join(ALPHABET[byte % len(ALPHABET)] for byte in entropy(length))
+                taken = db.execute("SELECT 1 FROM task WHERE id = ?", (candidate,)).fetchone()
+                if candidate not in self._given and not taken:
+                    self._given.add(candidate)
+                    return candidate
+        msg = f"no free id was found for the ledger {self.path}"
+        raise StateUnusable(msg, hint="wan status --prune 30d")
+
+    # -- attempts, uploads, claims
+
+    def record_attempt(self, task_id: str, n: int, *, body: str, body_sha256: str, at: float) -> None:
+        """Record, before it is sent, the ``n``-th request of a task. ``body`` has placeholders instead of pictures.
+
+        Raises ``StateUnusable`` when that attempt already has an answer.
+        """
+        kept = body if self._store_prompts else None
+        with self._storage.writing() as db:
+            attempts.begin(db, Attempt(task_id=task_id, n=n, at=at, body=kept, body_sha256=body_sha256))
+
+    def record_answer(self, task_id: str, n: int, *, verdict: str, http_status: int | None, raw: bytes | None) -> None:
+        """Record what came back, before anything else is done with it. Of ``raw`` the first 8 MiB are kept.
+
+        Where prompts are not stored, what it quotes of the texts that this process has seen in the task, and what it
+        calls a prompt itself, is replaced.
+        """
+        if raw is not None and not self._store_prompts:
+            text = raw.decode("utf-8", "surrogateescape")
+            secrets = (*texts_in_answer(text), *self._private.get(task_id, ()))
+            raw = hide(text, secrets).encode("utf-8", "surrogateescape")
+        kept = None if raw is None else raw[:MAX_RAW]
+        found = Attempt(
+            task_id=task_id, n=n, at=self._clock(), body=None, body_sha256="", verdict=verdict,
+            http_status=http_status, raw=kept,
+        )  # fmt: skip
+        with self._storage.writing() as db:
+            attempts.answer(db, found)
+
+    def attempts(self, task_id: str) -> list[Attempt]:
+        """Return what was sent for a task and what came back, in order."""
+        with self._storage.reading() as db:
+            return attempts.of_task(db, task_id)
+
+    def remember_upload(self, *, sha256: str, provider: str, origin: str, key_print: str, upload: Upload) -> None:
+        """Keep where the file with this content was uploaded to, with the key of this fingerprint."""
+        with self._storage.writing() as db:
+            place = uploads.Place(sha256, provider, origin, key_print)
+            uploads.remember(db, place, upload, self._clock())
+
+    def known_upload(  # noqa: PLR0913 - the four parts of the key, and how old it may be
+        self, *, sha256: str, provider: str, origin: str, key_print: str, now: float, max_age_s: float = 86_400
+    ) -> Upload | None:
+        """Return an earlier upload that still holds at ``now``: until it expires where that is known, else by age.
+
+        86,400 s: the life of an address that no provider documents (reliability.md 4.1).
+        """
+        with self._storage.reading() as db:
+            return uploads.known(db, uploads.Place(sha256, provider, origin, key_print), now, max_age_s)
+
+    def claim(self, task_id: str) -> bool:
+        """Make this process the one that works on the task; say no when another one that is alive does.
+
+        What a dead process left is taken over, and a task that is one's own already may be claimed again.
+        """
+        with self._storage.writing() as db:
+            return claims.take(db, task_id, self._here, self._clock())
+
+    def release(self, task_id: str) -> None:
+        """Let other processes have the task. Nothing happens when it is another's."""
+        with self._storage.writing() as db:
+            claims.drop(db, task_id, self._here)
+
+    # -- inside
+
+    def _add(self, db: sqlite3.Connection, new: Iterable[Task]) -> None:
+        now = self._clock()
+        docs = [self._document(task) for task in new]
+        self._storage.journal.append({"at": now, "task": doc} for doc in docs)
+        for doc in docs:
+            tasks.insert(db, doc, now)
+
+    def _document(self, task: Task) -> dict[str, Any]:
+        doc = to_document(task)
+        if self._store_prompts:
+            return doc
+        self._private[task.id] = tuple(dict.fromkeys((*self._private.get(task.id, ()), *private_texts(doc))))
+        return forget_prompt(doc, also=self._private[task.id])

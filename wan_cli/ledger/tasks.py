@@ -1,0 +1,73 @@
+"""The table of tasks: a JSON document each, and the columns that are looked up."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from wan_cli.errors import UsageError
+
+FINISHED = ("saved", "failed", "cancelled", "lost")
+_UNFINISHED = ("sending", "pending", "done", "unknown")
+
+IS_OPEN = f"(kind IN {_UNFINISHED} OR (kind = 'new' AND charged <> 'no'))"
+IS_FINISHED = f"kind IN {FINISHED}"
+
+_CANDIDATES = 10
+"""Tasks that are listed when a prefix fits several."""
+
+_COLUMNS = ("id", "kind", "provider", "task_id", "user_key", "item", "charged", "created", "finished", "document")
+_INSERT = f"INSERT INTO task ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - ours
+_UPSERT = f"{_INSERT} ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _COLUMNS[1:])}"
+
+
+def insert(db: sqlite3.Connection, doc: Mapping[str, Any], at: float) -> None:
+    """Add a task that is not there; ``at`` is now. Raises ``sqlite3.IntegrityError`` for one that is."""
+    db.execute(_INSERT, _row(doc, at))
+
+
+def upsert(db: sqlite3.Connection, doc: Mapping[str, Any], at: float) -> None:
+    """Put a task's document, whether it is there or not; ``at`` is when it reached this state."""
+    db.execute(_UPSERT, _row(doc, at))
+
+
+def _row(doc: Mapping[str, Any], at: float) -> tuple[Any, ...]:
+    kind = doc["state"]["kind"]
+    finished = (doc.get("finished_at") or at) if kind in FINISHED else None
+    return (
+        doc["id"], kind, doc["provider"], doc.get("task_id"), doc.get("user_key"), doc["item"], doc["charged"],
+        doc["created_at"], finished, json.dumps(doc, separators=(",", ":")),
+    )  # fmt: skip
+
+
+def documents(db: sqlite3.Connection, rest: str, values: Iterable[object] = ()) -> Iterator[str]:
+    """Yield the documents of ``SELECT document FROM task`` + ``rest`` (SQL of ours, never anyone's text)."""
+    return (row[0] for row in db.execute(f"SELECT document FROM task {rest}", tuple(values)))  # noqa: S608 - ours
+
+
+def find_id(db: sqlite3.Connection, name: str) -> str:
+    """Return the local id that ``name`` means: itself, or the one id that begins so.
+
+    Raises ``UsageError`` when there is none, or when there are several (the message lists them, newest first).
+    """
+    if db.execute("SELECT 1 FROM task WHERE id = ?", (name,)).fetchone():
+        return name
+    rows = db.execute(
+        "SELECT id, kind FROM task WHERE substr(id, 1, ?) = ? ORDER BY created DESC, rowid DESC",
+        (len(name), name.lower()),
+    ).fetchall()
+    if not name or not rows:
+        raise no_such(name)
+    if len(rows) > 1:
+        shown = ", ".join(f"{found} ({kind})" for found, kind in rows[:_CANDIDATES])
+        more = f" and {len(rows) - _CANDIDATES} more" if len(rows) > _CANDIDATES else ""
+        msg = f"{name!r} fits {len(rows)} tasks: {shown}{more}"
+        raise UsageError(msg, hint="give more characters of the id")
+    return str(rows[0][0])
+
+
+def no_such(name: str) -> UsageError:
+    """Return the error for a name that fits no task here."""
+    return UsageError(f"no task {name!r} on this machine", hint="wan status")

@@ -1,0 +1,266 @@
+"""The seam between wan and a provider.
+
+An adapter is *sans-IO*: each method is a generator that yields ``httpx.Request`` objects and is sent ``httpx.Response``
+objects (2xx, body read), and returns what they mean. It never sleeps, polls, reads a file, holds a key or owns a
+client; the engine does the waiting and the transport the sending, for every adapter alike. So
+``next(provider.submit(job, token=t))`` *is* the request.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, TypeVar
+from urllib.parse import quote, urlsplit
+
+import httpx
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+
+from wan_cli.catalog import Capabilities, capabilities
+from wan_cli.errors import WanError
+from wan_cli.models import Answer, ChargeBasis, Done, Flow, Job, LocalFile, Media, Output, Pending, Upload
+
+TaskId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,200}$")]
+"""A provider's task id; anything else never becomes part of an address (reliability.md R07, R08)."""
+
+ReplyT = TypeVar("ReplyT", bound="Reply")
+
+
+class Reply(BaseModel):
+    """An answer's shape: extra fields are ignored, since providers add some without notice."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+
+class Unreadable(Exception):  # noqa: N818 - it describes an answer; it is not an error a user meets
+    """An accepted request's answer that does not mean anything; ``reason`` says in what way."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """A refusal in the provider's own words. ``status`` is the HTTP status, ``retry_after`` the raw header."""
+
+    status: int
+    code: str | None = None
+    message: str = ""
+    request_id: str | None = None
+    retry_after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A local picture inside a JSON body: ``placeholder`` stands for it until the transport encodes the file."""
+
+    file: LocalFile
+    raw: bool = False
+
+    @property
+    def placeholder(self) -> str:
+        """The text that the ledger keeps in place of the picture."""
+        return f"<{'base64' if self.raw else 'data'}:{self.file.mime};sha256={self.file.sha256}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A multipart body: text fields and files by field name, read by the transport while it sends."""
+
+    fields: Mapping[str, str]
+    files: Sequence[tuple[str, LocalFile]]
+
+
+class Provider(ABC):
+    """One provider's contract, from the client's side.
+
+    ``base`` is the base URL without its version prefix; ``quirks`` are the switches of the user's configuration for
+    what the documents leave open.
+    """
+
+    name: ClassVar[str]
+    endpoints: ClassVar[tuple[str, ...]]
+    """Full paths and version prefixes that a user may have pasted as part of the base URL."""
+    idempotent: ClassVar[bool] = False
+    """Does the provider document a key under which a submit may be repeated?"""
+    accepted_basis: ClassVar[ChargeBasis] = "assumed"
+    """How we know that an accepted task is charged."""
+    uploads: ClassVar[bool] = False
+    """Do local files have to be uploaded before they can be used?"""
+    errors: ClassVar[Mapping[str, type[WanError]]] = MappingProxyType({})
+    """The provider's stable codes for "not accepted", as our errors. A code decides before the HTTP status does."""
+    quirk_values: ClassVar[Mapping[str, tuple[Any, ...]]] = MappingProxyType({})
+    """The switches this adapter knows, each with the values it takes, its default first."""
+
+    def __init__(self, base_url: str, quirks: Mapping[str, Any] | None = None) -> None:
+        self.base = self.strip_endpoint(base_url)
+        self.quirks = {name: values[0] for name, values in self.quirk_values.items()} | dict(quirks or {})
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this provider offers, from its catalogue file."""
+        return capabilities(self.name)
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port that the key belongs to."""
+        parts = urlsplit(self.base)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @classmethod
+    def strip_endpoint(cls, base_url: str) -> str:
+        """Return ``base_url`` without trailing slash, endpoint path and version prefix, whichever were given."""
+        base = base_url.rstrip("/")
+        for suffix in sorted(cls.endpoints, key=len, reverse=True):
+            if base.endswith(suffix):
+                return base.removesuffix(suffix)
+        return base
+
+    def request(  # noqa: PLR0913 - an HTTP request has that many parts
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        embedded: Sequence[Embedded] = (),
+        form: Form | None = None,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Request:
+        """Build a request to this provider, without its key.
+
+        ``request.content`` is the JSON body with placeholders; ``request.extensions`` has the ``embedded`` files and
+        the ``form`` for the transport.
+        """
+        content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
+        kind = {} if body is None else {"Content-Type": "application/json"}
+        extensions: dict[str, Any] = {"embedded": tuple(embedded), "form": form}
+        return httpx.Request(
+            method,
+            self.base + path,
+            params=query,
+            headers={"Accept": "application/json", **kind, **(headers or {})},
+            content=content,
+            extensions=extensions,
+        )
+
+    @abstractmethod
+    def submit(self, job: Job, *, token: str) -> Flow[Answer]:
+        """Ask for ``job``. ``token`` is the idempotency key of this purchase. Every request in here may cost money."""
+
+    def poll(self, pending: Pending) -> Flow[Answer]:
+        """Ask how the task is. A provider that answers at once has nothing to poll."""
+        raise Unreadable("this provider has no task to ask about: " + pending.task_id)
+        yield  # makes this a generator, as every flow is
+
+    def upload(self, file: LocalFile, *, model: str, trace: str) -> Flow[Upload]:
+        """Bring a local file to the provider. Free of charge, and may be repeated."""
+        raise Unreadable(f"{self.name} takes no uploads ({file.name}, {model}, {trace})")
+        yield
+
+    def balance(self) -> Flow[str]:
+        """Ask what is left on the account, as text for people; an empty text where the provider cannot say."""
+        return ""
+        yield
+
+    def adopt(self, task_id: str) -> Pending:
+        """Make the state of a task that was submitted elsewhere, from its id alone."""
+        return Pending(task_id=task_id, ref={"task_id": task_id})
+
+    def fault(self, response: httpx.Response) -> Fault | None:
+        """Read a refusal out of ``response``; ``None`` where it is none.
+
+        Tolerant, in the order of contracts.md 6.3 rule 5, since relays wrap each other's envelopes; a 200 may hold
+        an error too (rule 4).
+        """
+        try:
+            data = json.loads(response.content)
+        except (ValueError, RecursionError):
+            data = None
+        found = _read_error(data) if isinstance(data, dict) else None
+        if response.is_success and (found is None or self.is_answer(data)):
+            return None
+        code, message, request_id = found or (None, response.text[:500], None)
+        return Fault(
+            status=response.status_code,
+            code=code,
+            message=message or response.reason_phrase,
+            request_id=request_id or response.headers.get("x-request-id"),
+            retry_after=response.headers.get("retry-after"),
+        )
+
+    def is_answer(self, data: Mapping[str, Any]) -> bool:
+        """Tell whether a 2xx body that mentions an error is a task's answer all the same."""
+        return bool(data.get("id") or data.get("task_id") or data.get("output") or data.get("data"))
+
+    def vanished(self, fault: Fault) -> bool:
+        """Tell whether a poll's refusal means that the provider does not know the task."""
+        return fault.status == httpx.codes.NOT_FOUND
+
+    def parse(self, response: httpx.Response, shape: type[ReplyT]) -> ReplyT:
+        """Read a 2xx answer. Raises :class:`Unreadable` where it is not of this shape."""
+        try:
+            return shape.model_validate_json(response.content)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(map(str, first["loc"]))
+            raise Unreadable(f"{place}: {first['msg']}" if place else str(first["msg"])) from error
+
+
+def _text(value: Any) -> str | None:
+    """Return a code or an id as text: it may be a string, a number or null; an empty one says nothing."""
+    return None if value is None or value == "" or isinstance(value, (dict, list)) else str(value)
+
+
+_IN_MESSAGE = re.compile(r"\(request id: ([A-Za-z0-9_-]+)\)")
+
+
+def _read_error(data: Mapping[str, Any]) -> tuple[str | None, str, str | None] | None:
+    """Return code, message and request id of the first error form that fits."""
+    error, detail = data.get("error"), data.get("detail")
+    outer_id = _text(data.get("request_id")) or _text(data.get("requestId"))
+    if isinstance(error, Mapping):
+        message = _text(error.get("message")) or ""
+        inner = _text(error.get("requestId")) or _text(error.get("request_id"))
+        quoted = _IN_MESSAGE.search(message)
+        code = _text(error.get("code")) or _text(error.get("type"))
+        return code, message, inner or outer_id or (quoted[1] if quoted else None)
+    if isinstance(error, str) and error:
+        return None, error, outer_id
+    if data.get("code") is not None and isinstance(data.get("message"), str):
+        return _text(data["code"]), data["message"], outer_id
+    if isinstance(detail, str) and detail:
+        return None, detail, outer_id
+    if isinstance(detail, list) and detail:
+        return None, "; ".join(str(d.get("msg", d)) if isinstance(d, Mapping) else str(d) for d in detail), outer_id
+    if data.get("success") is False:
+        return None, _text(data.get("message")) or "the provider reports no success", outer_id
+    return None
+
+
+def outputs(urls: Sequence[str | None]) -> tuple[Output, ...]:
+    """Return one output per distinct, non-empty address, in order (reliability.md R13)."""
+    return tuple(Output(url=url) for url in dict.fromkeys(url for url in urls if url))
+
+
+def reference_name(media: Media) -> str:
+    """Return the name a reference goes by: the file's, or the last part of its address."""
+    if media.file:
+        return media.file.name
+    return urlsplit(media.url or "").path.rsplit("/", 1)[-1] or "reference"
+
+
+def path_part(task_id: str) -> str:
+    """Quote an id for use as one part of a path (reliability.md R08)."""
+    return quote(task_id, safe="")
+
+
+__all__ = [
+    "Answer", "Done", "Embedded", "Fault", "Form", "Provider", "Reply", "TaskId", "Unreadable", "outputs", "path_part",
+    "reference_name",
+]  # fmt: skip

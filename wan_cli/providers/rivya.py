@@ -1,0 +1,165 @@
+"""Rivya, Public API v1: asynchronous tasks, files uploaded first, an idempotency key.
+
+Source: seeds 000 and 001; contracts.md section 1. Switches for what those leave open: ``url_references`` (does an
+https reference go as given, or is it refused).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import Field
+
+from wan_cli import errors
+from wan_cli.media import mime_of_extension
+from wan_cli.models import Answer, Done, Facts, Failed, Flow, Job, LocalFile, Media, Pending, Upload
+from wan_cli.providers.base import Form, Provider, Reply, TaskId, Unreadable, outputs, path_part, reference_name
+
+GENERATIONS = "/api/v1/generations"
+FILES = "/api/v1/files"
+CREDITS = "/api/v1/credits"
+
+
+class _Result(Reply):
+    primary_url: str | None = None
+    urls: list[str] = Field(default_factory=list)
+
+
+class _Error(Reply):
+    code: str | None = None
+    message: str | None = None
+
+
+class _Generation(Reply):
+    """The task object that create and status answer alike (contracts.md 1.3, 1.4)."""
+
+    id: TaskId
+    status: str
+    reserved_credits: float | None = None
+    final_credits: float | None = None
+    updated_at: datetime | None = None
+    result: _Result | None = None
+    error: _Error | None = None
+
+    def state(self) -> Answer:
+        match self.status.casefold():
+            case "succeeded":
+                found = self.result or _Result()
+                return Done(outputs=outputs(found.urls or [found.primary_url]), task_id=self.id, facts=self.facts(1))
+            case "failed":
+                error = self.error or _Error()
+                return Failed(
+                    code="task_failed",
+                    message=error.message or "the provider gives no reason",
+                    provider_code=error.code,
+                    charged="unknown" if self.final_credits is None else "yes" if self.final_credits else "no",
+                    facts=self.facts(1),
+                )
+            case "queued" | "processing" as status:
+                return Pending(task_id=self.id, ref={"task_id": self.id}, note=status, facts=self.facts(0))
+            case status:  # reliability.md R09: new values may appear; the task is still running then
+                return Pending(task_id=self.id, ref={"task_id": self.id}, note=f"status {status!r}")
+
+    def facts(self, ended: int) -> Facts:
+        return Facts(
+            charged_amount=self.final_credits if ended else None,
+            reserved_amount=self.reserved_credits,
+            finished_at=self.updated_at.timestamp() if ended and self.updated_at else None,
+        )
+
+
+class _PublicFile(Reply):
+    """What is known of the Files answer; its exact shape is not (contracts.md 1.5)."""
+
+    id: str | None = None
+    url: str | None = None
+    duration_token: str | None = None
+    file: _PublicFile | None = None
+    data: _PublicFile | None = None
+
+    def innermost(self) -> _PublicFile:
+        return self if self.url else (self.file or self.data or self)
+
+
+class _Credits(Reply):
+    current_credits: float
+
+
+class Rivya(Provider):
+    """Tasks under ``/api/v1/generations``; credits; ``Idempotency-Key`` honoured."""
+
+    name = "rivya"
+    endpoints = (GENERATIONS, FILES, CREDITS, "/api/v1")
+    idempotent = True
+    accepted_basis = "contract"  # credits are taken before the upstream call (reliability.md, finding 3)
+    uploads = True
+    errors = MappingProxyType(  # contracts.md 1.6
+        {
+            "public_api_disabled": errors.ProviderUnavailable,
+            "api_key_missing": errors.KeyRejected,
+            "api_key_invalid": errors.KeyRejected,
+            "api_key_revoked": errors.KeyRejected,
+            "api_key_expired": errors.KeyRejected,
+            "api_scope_denied": errors.KeyRejected,
+            "rate_limited": errors.RateLimited,
+            "validation_failed": errors.RequestRejected,
+            "not_found": errors.ModelUnknown,
+            "webhook_url_rejected": errors.RequestRejected,
+            "chat_model_not_supported": errors.ModelUnknown,
+            "chat_attachment_not_supported": errors.RequestRejected,
+            "chat_session_conflict": errors.RequestRejected,
+            "idempotency_conflict": errors.RequestRejected,
+            "insufficient_credits": errors.InsufficientCredits,
+        }
+    )
+
+    def submit(self, job: Job, *, token: str) -> Flow[Answer]:
+        """Create a task (contracts.md 1.3); ``watermark`` goes as the text "true" or "false"."""
+        params: dict[str, Any] = {"aspect_ratio": job.aspect, "resolution": job.size}
+        params["watermark"] = None if job.watermark is None else str(job.watermark).lower()
+        params["seed"] = job.seed
+        params["referenceMediaItems"] = [self._reference(media) for media in job.media] or None
+        body = {
+            "model": self._model(job.model),
+            "prompt": job.prompt,
+            "params": {key: value for key, value in params.items() if value is not None} | dict(job.params),
+            "client_request_id": token[:128],
+        }
+        response = yield self.request("POST", GENERATIONS, body=body, headers={"Idempotency-Key": token})
+        return self.parse(response, _Generation).state()
+
+    def poll(self, pending: Pending) -> Flow[Answer]:
+        """Ask for the task (contracts.md 1.4)."""
+        response = yield self.request("GET", f"{GENERATIONS}/{path_part(pending.task_id)}")
+        return self.parse(response, _Generation).state()
+
+    def upload(self, file: LocalFile, *, model: str, trace: str) -> Flow[Upload]:
+        """Bring a reference (contracts.md 1.5); with ``model`` the provider applies that model's limits."""
+        fields = {"kind": file.mime.split("/")[0], "model": self._model(model), "client_request_id": trace[:128]}
+        response = yield self.request("POST", FILES, form=Form(fields, [("file", file)]))
+        found = self.parse(response, _PublicFile).innermost()
+        if not found.url:
+            raise Unreadable("the answer to the upload has no url")
+        return Upload(url=found.url, file_id=found.id, duration_token=found.duration_token)
+
+    def balance(self) -> Flow[str]:
+        """Ask for the credits left (contracts.md 1.2)."""
+        response = yield self.request("GET", CREDITS)
+        return f"{self.parse(response, _Credits).current_credits:g} credits"
+
+    def _model(self, name: str) -> str:
+        known = self.capabilities.find(name)
+        return known.id if known else name
+
+    @staticmethod
+    def _reference(media: Media) -> dict[str, str]:
+        name = reference_name(media)
+        mime = media.file.mime if media.file else mime_of_extension(name)
+        item = {"url": media.url or "", "kind": media.kind, "name": name, "mimeType": mime}
+        item["durationToken"] = media.duration_token
+        return {key: value for key, value in item.items() if value is not None}
+
+
+PROVIDER = Rivya

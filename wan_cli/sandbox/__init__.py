@@ -1,0 +1,33 @@
+"""The offline sandbox: each provider's contract, written from the server's side.
+
+The contracts come from the providers' documents alone (`seeds/000`-`002`, `contracts.md` sections 1 and 2), never from
+the adapters of `wan_cli.providers`: two readings of one document check each other, one reading copied twice does not.
+
+Public names
+    World      everything the sandbox remembers, on disk (`wan_cli.sandbox.world`)
+    InProcess  an httpx transport that answers out of a World and never opens a socket (`wan_cli.sandbox.transport`)
+    CONTRACTS  name -> contract (`wan_cli.sandbox.transport`)
+    results    the file host: result pictures and uploaded files (`wan_cli.sandbox.transport`)
+
+They are loaded on first use, so that importing a sibling (`wan_cli.sandbox.draw`) costs neither httpx nor pydantic.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wan_cli.sandbox.transport import CONTRACTS, InProcess, results
+    from wan_cli.sandbox.world import World
+
+__all__ = ["CONTRACTS", "InProcess", "World", "results"]
+
+_HOME = {"CONTRACTS": "transport", "InProcess": "transport", "results": "transport", "World": "world"}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  (PEP 562: the type of a module attribute is the attribute's own)
+    if name not in _HOME:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

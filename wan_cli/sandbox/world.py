@@ -1,0 +1,298 @@
+"""What the sandbox remembers: tasks, uploaded files, idempotency keys, purchases and drawn pictures, all on disk.
+
+Layout under `World.folder` (folders 0700, files 0600, each file written beside its place and moved into it):
+
+    lock                  held while an order is accepted; nothing is ever read from it
+    purchases.jsonl       append-only, one line a paid acceptance; the line is the moment of the charge
+    tasks/<id>.json       a Task            requests/<id>.json  its request body, byte for byte
+    files/<id>.json       a StoredFile      blobs/<sha256>      bytes of uploads and inputs
+    drawn/<id>-<n>.png    result pictures, drawn at the first download
+
+Nothing runs in the background: a task's stage is a function of the clock, so several processes agree about it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import contextmanager
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+if sys.platform == "win32":  # pragma: no cover
+    import msvcrt
+
+    def _hold(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
+else:
+    import fcntl
+
+    def _hold(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+RESULT_LIFETIME = 24 * 3600  # seconds, counted from the end of the task (contracts.md 2.2; Rivya states none, 1.4)
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+Stage = Literal["queued", "running", "ended"]
+_Kept = TypeVar("_Kept", bound=BaseModel)
+
+
+class KeyReusedError(Exception):
+    """An idempotency key came back with another body."""
+
+
+class TooFewCreditsError(Exception):
+    """The order costs more than the account has left."""
+
+
+class LinkRefusedError(Exception):
+    """A result link is forged or past its time; `args` are Alibaba OSS's code and message."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Picture(_Record):
+    """One picture to be drawn: pixels, seed, 1-based `index` in its set, and the sha256 of each input picture."""
+
+    prompt: str
+    width: int
+    height: int
+    seed: int
+    index: int = 1
+    verb: str = "generate"
+    inputs: tuple[str, ...] = ()
+    watermark: bool = False
+
+
+class Task(_Record):
+    """A valid order for pictures. `credits` is its price (None: the provider has no credits), `fails` how it will end.
+
+    The last three fields are the World's: Unix seconds of acceptance, the body's digest, and what signs the links.
+    """
+
+    id: str
+    provider: str
+    model: str
+    pictures: tuple[Picture, ...]
+    credits: int | None = None
+    idempotency_key: str | None = None
+    fails: bool = False
+    created: float = 0
+    body_sha256: str = ""
+    secret: str = ""
+
+
+class StoredFile(_Record):
+    """An uploaded file: `mime` as sniffed, `size` in bytes, `name` as the client gave it, the bytes under `sha256`."""
+
+    id: str
+    provider: str
+    created: float
+    kind: str
+    mime: str
+    name: str
+    size: int
+    sha256: str
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")  # created 0600
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+    os.replace(name, path)  # noqa: PTH105
+
+
+class World:
+    """One folder of sandbox state; any number of World objects, threads and processes may share it.
+
+    `clock` answers Unix seconds, `latency` is the seconds from acceptance to result, `public_url` the origin (and path
+    prefix) under which results and files are served. `draw` replaces `wan_cli.sandbox.draw.picture`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        clock: Callable[[], float] = time.time,
+        latency: float = 1.5,
+        public_url: str = "https://sandbox.invalid",
+        draw: Callable[..., bytes] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.clock = clock
+        self.latency = latency
+        self.public_url = public_url.rstrip("/")
+        self._draw = draw
+        self._purchases: list[dict[str, Any]] = []
+        self._keys: dict[tuple[str, str | None], str] = {}
+        self._spent: Counter[str] = Counter()
+        self._read = 0
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+
+    def accept(self, order: Task, body: bytes, *, allowance: int | None = None) -> Task:
+        """Charge and remember an order; a repeated idempotency key answers the first task, uncharged.
+
+        `body` is the request's JSON; under a repeated key it is compared as a value, so order and spacing are free.
+        `allowance` is the credits the account started with. Raises KeyReusedError (other body) and TooFewCreditsError.
+        """
+        digest = hashlib.sha256(json.dumps(json.loads(body), sort_keys=True).encode()).hexdigest()
+        task = order.model_copy(update={"body_sha256": digest, "created": self.clock(), "secret": secrets.token_hex()})
+        with self._locked():
+            earlier = self._load(Task, "tasks", self._keys.get((task.provider, task.idempotency_key), ""))
+            if earlier is not None:
+                if earlier.body_sha256 != task.body_sha256:
+                    raise KeyReusedError
+                return earlier
+            if allowance is not None and self._spent[task.provider] + (task.credits or 0) > allowance:
+                raise TooFewCreditsError
+            # The task comes first and the line last: the line alone charges and claims the key, so a process killed
+            # between the two has sold nothing.
+            _write(self.folder / "requests" / f"{task.id}.json", body)
+            _write(self.folder / "tasks" / f"{task.id}.json", task.model_dump_json().encode())
+            self._charge(task)
+        return task
+
+    def purchases(self) -> list[dict[str, Any]]:
+        """Return every paid acceptance, oldest first.
+
+        Keys: time, provider, model, count, credits (or None), idempotency_key (or None), task_id.
+        """
+        with self._locked():
+            return [dict(line) for line in self._purchases]
+
+    def task(self, provider: str, task_id: str) -> Task | None:
+        """Return the task if `provider` accepted one under this id."""
+        task = self._load(Task, "tasks", task_id)
+        return task if task is not None and task.provider == provider else None
+
+    def stage(self, task: Task) -> Stage:
+        """Return queued (the first quarter of `latency`), running (until `latency`) or ended, by the clock alone."""
+        age = self.clock() - task.created
+        if age < self.latency / 4:
+            return "queued"
+        return "running" if age < self.latency else "ended"
+
+    def urls(self, task: Task) -> list[str]:
+        """Return each picture's link: `<public_url>/results/<id>/<n>.png?Expires=<unix>&Signature=<hex>`."""
+        expires = str(int(task.created + self.latency) + RESULT_LIFETIME)
+        return [
+            f"{self.public_url}/results/{task.id}/{n}.png?Expires={expires}&Signature={_signature(task, n, expires)}"
+            for n in range(1, len(task.pictures) + 1)
+        ]
+
+    def result(self, task_id: str, number: int, expires: str, signature: str) -> bytes:
+        """Return the PNG behind a link, drawing it the first time. Raises LinkRefusedError."""
+        task = self._load(Task, "tasks", task_id)
+        if task is None or not hmac.compare_digest(_signature(task, number, expires).encode(), signature.encode()):
+            code, message = "SignatureDoesNotMatch", "The request signature we calculated does not match yours."
+            raise LinkRefusedError(code, message)
+        if self.clock() > int(expires):
+            code, message = "AccessDenied", "Request has expired."
+            raise LinkRefusedError(code, message)
+        path = self.folder / "drawn" / f"{task.id}-{number}.png"
+        if not path.exists():
+            _write(path, self._drawn(task.pictures[number - 1]))
+        return path.read_bytes()
+
+    def keep(self, data: bytes) -> str:
+        """Remember bytes under their sha256 (hex), which is returned."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        path = self.folder / "blobs" / sha256
+        if not path.exists():
+            _write(path, data)
+        return sha256
+
+    def keep_stand_in(self, url: str) -> str:
+        """Remember a plain 512x512 picture in a colour taken from `url`, which no network is here to fetch."""
+        from PIL import Image  # noqa: PLC0415  (heavy, and needed only here)
+
+        colour = hashlib.sha256(url.encode()).digest()
+        png = BytesIO()
+        Image.new("RGB", (512, 512), (colour[0], colour[1], colour[2])).save(png, "PNG")
+        return self.keep(png.getvalue())
+
+    def blob(self, sha256: str) -> bytes:
+        """Return bytes remembered by `keep`."""
+        return (self.folder / "blobs" / sha256).read_bytes()
+
+    def add_file(self, file: StoredFile) -> None:
+        """Remember an upload whose bytes `keep` has already taken."""
+        _write(self.folder / "files" / f"{file.id}.json", file.model_dump_json().encode())
+
+    def file(self, file_id: str) -> StoredFile | None:
+        """Return the upload of this id, if there is one."""
+        return self._load(StoredFile, "files", file_id)
+
+    def _drawn(self, picture: Picture) -> bytes:
+        if self._draw is None:
+            from wan_cli.sandbox.draw import picture as draw  # noqa: PLC0415  (heavy, and only downloads need it)
+
+            self._draw = draw
+        details = picture.model_dump(exclude={"prompt", "width", "height", "inputs"})
+        inputs = [self.blob(sha256) for sha256 in picture.inputs]
+        return self._draw(picture.prompt, picture.width, picture.height, inputs=inputs, **details)
+
+    def _load(self, record: type[_Kept], folder: str, name: str) -> _Kept | None:
+        if not _ID.fullmatch(name):  # never let a URL name a path
+            return None
+        try:
+            return record.model_validate_json((self.folder / folder / f"{name}.json").read_bytes())
+        except FileNotFoundError:
+            return None
+
+    def _charge(self, task: Task) -> None:
+        line = {"time": task.created, "provider": task.provider, "model": task.model, "count": len(task.pictures)}
+        line |= {"credits": task.credits, "idempotency_key": task.idempotency_key, "task_id": task.id}
+        descriptor = os.open(self.folder / "purchases.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.truncate(self._read)  # drops the torn line of a process killed while it wrote
+            file.write(json.dumps(line).encode() + b"\n")
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock of the folder, with the purchases of all processes read in."""
+        descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            _hold(descriptor)
+            self._catch_up()
+            yield
+        finally:
+            os.close(descriptor)  # which lets go of it
+
+    def _catch_up(self) -> None:
+        try:
+            with (self.folder / "purchases.jsonl").open("rb") as file:
+                file.seek(self._read)
+                whole = file.read().rpartition(b"\n")
+        except FileNotFoundError:
+            return
+        self._read += len(whole[0]) + len(whole[1])
+        for text in whole[0].splitlines():
+            line = json.loads(text)
+            self._purchases.append(line)
+            self._spent[line["provider"]] += line["credits"] or 0
+            if line["idempotency_key"] is not None:
+                self._keys[line["provider"], line["idempotency_key"]] = line["task_id"]
+
+
+def _signature(task: Task, number: int, expires: str) -> str:
+    return hmac.new(task.secret.encode(), f"{number}\n{expires}".encode(), "sha256").hexdigest()

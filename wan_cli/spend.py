@@ -1,0 +1,126 @@
+"""The one gate that every purchase passes: estimate, caps, consent (interface.md, section 5)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from wan_cli.catalog import Price
+from wan_cli.errors import ConsentMissing, OverBudget, UsageError
+from wan_cli.models import Job
+
+CONSENT_RESULTS = 20
+"""More results than this need a yes."""
+
+_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """An upper limit; ``unit`` is ``None`` where the user gave a bare number."""
+
+    amount: Decimal
+    unit: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One purchase to come: ``results`` files for ``amount`` of ``unit``; unknown amounts are ``None``."""
+
+    results: int
+    amount: Decimal | None
+    unit: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What the user allows. ``ask_above`` maps a unit to the amount from which a yes is needed."""
+
+    caps: Sequence[Cap] = ()
+    max_results: int | None = None
+    allow_unknown: bool = False
+    yes: bool = False
+    ask_above: Mapping[str, Decimal] = field(default_factory=dict)
+
+
+def parse_cap(text: str) -> Cap:
+    """Read ``24credits``, ``5CNY`` or a bare ``24``. Raises ``UsageError``."""
+    match = _AMOUNT.fullmatch(text.strip())
+    if not match:
+        raise UsageError(f"--max-cost {text}: an amount with a unit, such as 24credits or 5CNY")
+    return Cap(Decimal(match[1]), match[2] or None)
+
+
+def estimate(job: Job, price: Price | None) -> Line:
+    """Say what one submit of ``job`` costs at ``price``, and how many files it makes."""
+    if price is None:
+        return Line(job.n, None, None)
+    times = {"task": 1, "image": job.n, "second": job.duration}[price.per]
+    amount = None if times is None else Decimal(str(price.amount)) * times
+    return Line(job.n, amount, price.unit)
+
+
+def totals(lines: Sequence[Line]) -> dict[str, Decimal]:
+    """Add up the known amounts by unit."""
+    sums: dict[str, Decimal] = {}
+    for line in lines:
+        if line.amount is not None and line.unit:
+            sums[line.unit] = sums.get(line.unit, Decimal(0)) + line.amount
+    return sums
+
+
+def shown(lines: Sequence[Line]) -> str:
+    """Write the estimate for people: ``24 credits``, ``unknown``, ``24 credits and something unknown``."""
+    known = " + ".join(f"{amount.normalize():f} {unit}" for unit, amount in totals(lines).items())
+    unknown = any(line.amount is None for line in lines)
+    return f"{known} and something unknown" if known and unknown else known or ("unknown" if unknown else "nothing")
+
+
+def check(lines: Sequence[Line], limits: Limits, *, ask: Callable[[str], bool] | None) -> None:
+    """Let the purchases pass, or refuse them all. Raises ``OverBudget``, ``ConsentMissing`` or ``UsageError``.
+
+    ``ask`` puts a question to a person; ``None`` where there is nobody to ask.
+    """
+    sums, results = totals(lines), sum(line.results for line in lines)
+    for cap in limits.caps:
+        _check_cap(cap, sums)
+    if limits.caps and any(line.amount is None for line in lines) and not limits.allow_unknown:
+        raise OverBudget(
+            "the price is not known, so --max-cost cannot be kept",
+            hint='set [prices."PROVIDER/MODEL"] in the configuration, or add --allow-unknown-cost',
+        )
+    if limits.max_results is not None and results > limits.max_results:
+        raise OverBudget(
+            f"{results} results are asked for, --max-results is {limits.max_results}", hint=f"--max-results {results}"
+        )
+    _check_consent(lines, limits, sums, results, ask)
+
+
+def _check_cap(cap: Cap, sums: Mapping[str, Decimal]) -> None:
+    if cap.unit is None and len(sums) > 1:
+        raise UsageError(f"--max-cost {cap.amount}: which unit? {', '.join(sums)}", hint=f"--max-cost {cap.amount}{next(iter(sums))}")
+    for unit, amount in sums.items():
+        if cap.unit is not None and cap.unit.casefold() != unit.casefold():
+            continue
+        if amount > cap.amount:
+            raise OverBudget(
+                f"the estimate is {amount.normalize():f} {unit}, --max-cost allows {cap.amount.normalize():f}",
+                hint=f"--max-cost {amount.normalize():f}{unit}",
+            )
+
+
+def _check_consent(
+    lines: Sequence[Line], limits: Limits, sums: Mapping[str, Decimal], results: int, ask: Callable[[str], bool] | None
+) -> None:
+    above = [unit for unit, amount in sums.items() if unit in limits.ask_above and amount > limits.ask_above[unit]]
+    if limits.yes or not (results > CONSENT_RESULTS or above):
+        return
+    question = f"{results} results for {shown(lines)}"
+    if ask is None:
+        if limits.caps or limits.max_results is not None:
+            return
+        raise ConsentMissing(f"{question} need a yes, and nobody is there to ask", hint="add --yes, --max-cost or --max-results")
+    if not ask(f"Buy {question}?"):
+        raise ConsentMissing(f"{question}: declined", hint="add --yes")

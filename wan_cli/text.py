@@ -1,0 +1,64 @@
+"""Foreign text made harmless: the one choke point before anything from outside reaches a terminal or a log.
+
+Threats S14 and S15 of reliability.md: escape sequences, bidi overrides, CI workflow commands.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+MAX_FOREIGN = 2_000
+"""Characters of foreign text that are shown (reliability.md S14)."""
+
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u2028\u2029\ufeff")
+_LINE_COMMAND = re.compile(r"^[^\S\n]*:(?=:)|^(?=##)", re.MULTILINE)
+_ANYWHERE_COMMAND = re.compile(r"##(?=(?:vso)?\[)")
+
+
+def _spell(char: str) -> str:
+    code = ord(char)
+    if char in "\n\t":
+        return char
+    if code < 0x20:
+        return "^" + chr(code + 0x40)
+    if code == 0x7F:
+        return "^?"
+    if 0x80 <= code < 0xA0:
+        return f"\\x{code:02x}"
+    if char in _BIDI:
+        return f"<U+{code:04X}>"
+    if 0xD800 <= code < 0xE000:
+        return f"\\u{code:04x}"
+    return char
+
+
+def _disarm(text: str) -> str:
+    """Break what a CI runner would obey.
+
+    GitHub's runner skips blanks before ``::``, and both runners look for ``##[`` and ``##vso[`` anywhere in a line
+    (actions/runner, ActionCommand.cs), so the leading space of reliability.md S15 alone would not stop them: the
+    tokens themselves are split too.
+    """
+    text = _LINE_COMMAND.sub(lambda match: " : " if match[0] else " ", text)
+    return _ANYWHERE_COMMAND.sub("# #", text)
+
+
+def safe_text(text: str, limit: int = MAX_FOREIGN) -> str:
+    """Return ``text`` with control, escape and bidi characters spelled out, at most ``limit`` characters of it.
+
+    Newlines and tabs stay. Lines that GitHub or Azure would read as a command get a leading space there, and the
+    command's token is split.
+    """
+    shown = "".join(map(_spell, text[:limit]))
+    if len(text) > limit:
+        shown += f"… ({len(text) - limit:,} more characters)"
+    if os.environ.get("GITHUB_ACTIONS") or os.environ.get("TF_BUILD"):
+        shown = _disarm(shown)
+    return shown
+
+
+def one_line(text: str, limit: int = 200) -> str:
+    """Return ``text`` made safe and folded onto one line of at most ``limit`` characters (an ellipsis marks a cut)."""
+    folded = " ".join(safe_text(text).split())
+    return folded if len(folded) <= limit else folded[: max(limit - 1, 0)] + "…"[:limit]

@@ -1,0 +1,1 @@
+"""From an adapter's requests to sockets and back: clients, bodies, retry classes, redaction."""

@@ -1,0 +1,33 @@
+"""Secrets taken out of every line that is logged.
+
+Threat S18 of reliability.md: keys and signed addresses in logs, errors and crash files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+MASK = "***"
+
+_HEADER = re.compile(
+    r"(?i)\b(authorization|proxy-authorization|cookie|set-cookie|x-api-key|x-dashscope-workspace|x-oss-[a-z-]+)"
+    r"(\"?\s*[:=]\s*\"?)([^\r\n\"]+)"
+)
+_QUERY = re.compile(
+    r"(?i)([?&;](?:[a-z0-9_.-]*(?:signature|sig|token|credential|secret|accesskeyid|api[_-]?key|policy|password)"
+    r"[a-z0-9_.-]*)=)([^&\s\"'<>]+)"
+)
+_KEY = re.compile(r"\b(rvya_sk_|sk-|whsec_)([A-Za-z0-9_-]{4,})")
+_USERINFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s@\"']+@")
+
+
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
+    """Return ``text`` without secrets: the given values, and whatever looks like a key or a signature."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, MASK)
+    text = _HEADER.sub(rf"\1\2{MASK}", text)
+    text = _QUERY.sub(rf"\1{MASK}", text)
+    text = _KEY.sub(rf"\1{MASK}", text)
+    return _USERINFO.sub(rf"\1{MASK}@", text)

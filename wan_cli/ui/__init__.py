@@ -1,0 +1,1 @@
+"""What a user sees: streams, progress, messages, tables and JSON documents."""

@@ -1,0 +1,70 @@
+"""Who is told of events: the seam between the engine and what is shown."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from wan_cli.models import Event
+    from wan_cli.ui.streams import Streams
+
+NARROWEST = 40
+"""Columns below which a redrawn line says too little (reliability.md, row O05)."""
+
+
+class EventReporter(ABC):
+    """A :data:`wan_cli.models.Reporter` that has to be closed; ``close`` may be called twice."""
+
+    @abstractmethod
+    def __call__(self, event: Event) -> None:
+        """Tell of ``event``. It never fails: nothing that is shown may stop a purchase from being collected."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Leave nothing behind."""
+
+    def __enter__(self) -> Self:
+        """Return the reporter itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close, also after Ctrl-C."""
+        self.close()
+
+
+class QuietReporter(EventReporter):
+    """Says nothing (``-q``): errors are printed by the command, warnings are in the JSON document."""
+
+    def __call__(self, event: Event) -> None:
+        """Keep silent."""
+
+    def close(self) -> None:
+        """Do nothing: nothing was begun."""
+
+
+def reporter_for(
+    streams: Streams, *, cwd: str, clock: Callable[[], float], quiet: bool = False, jsonl: bool = False
+) -> EventReporter:
+    """Choose: ``--jsonl`` events on stdout, ``-q`` nothing, else a live display where it works, else plain lines.
+
+    ``clock`` is monotonic, in seconds.
+    """
+    if jsonl:
+        from wan_cli.ui.jsonl import JsonlReporter  # noqa: PLC0415 - only what is used is loaded
+
+        return JsonlReporter(streams, cwd=cwd, clock=clock)
+    if quiet:
+        return QuietReporter()
+    if streams.live and streams.width(streams.stderr) >= NARROWEST:
+        from wan_cli.ui.live import LiveReporter, redraws  # noqa: PLC0415 - rich is loaded only for a terminal
+
+        if redraws():
+            return LiveReporter(streams, clock=clock)
+    from wan_cli.ui.plain import PlainReporter  # noqa: PLC0415 - only what is used is loaded
+
+    return PlainReporter(streams, quiet=quiet, clock=clock)
