@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import pytest
@@ -37,7 +37,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 def png(size: int = 60_000) -> bytes:
     """Return a whole picture of about ``size`` bytes."""
-    noise = random.Random(7).randbytes(size)
+    noise = random.Random(7).randbytes(size)  # noqa: S311 - bytes that do not compress
     head = struct.pack(">IIBBBBB", 64, 48, 8, 2, 0, 0, 0)
     parts = (chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(noise)), chunk(b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
@@ -78,7 +78,7 @@ class RawServer:
     serving: list[asyncio.Task[None] | None] = field(default_factory=list)
     server: asyncio.Server | None = None
 
-    async def __aenter__(self) -> RawServer:
+    async def __aenter__(self) -> Self:
         """Listen on a free port."""
         self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = self.server.sockets[0].getsockname()[1]
@@ -186,7 +186,7 @@ async def collect(fetcher: Fetcher, output: Output, part: Part, kind: Kind, run:
             run.data = file.read()
 
 
-def download(  # noqa: PLR0913 - the knobs of a download
+def download(
     tmp_path: Path, *scripts: Script, url: str = "{origin}/a.png", output: Output | None = None, limits: Limits = FAST,
     kind: Kind = "image", before: bytes = b"", cap: int = 10**9, **options: Any,
 ) -> Run:  # fmt: skip
@@ -789,7 +789,6 @@ def test_behind_a_proxy_the_name_is_not_resolved_here(tmp_path: Path, monkeypatc
 
 def test_an_untrusted_certificate_is_not_retried(tmp_path: Path) -> None:
     """S21: a certificate that fails the check fails it again, at whatever address."""
-
     seen: list[str] = []
 
     def answered(request: httpx.Request) -> httpx.Response:

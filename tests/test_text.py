@@ -73,9 +73,17 @@ def test_s14_long_text_is_cut_with_its_length() -> None:
 
 
 COMMANDS = [
-    "::add-mask::x", "  ::error file=a::x", "\n\n::stop-commands::t", "\u3000::debug::x", ":::error::",
-    "##vso[task.setvariable]x", "see ##vso[task.complete] here", "##[error]x", "x ###[add-path]y", "a\n##[group]b",
-]  # fmt: skip
+    "::add-mask::x",
+    "  ::error file=a::x",
+    "\n\n::stop-commands::t",
+    "\u3000::debug::x",
+    ":::error::",
+    "##vso[task.setvariable]x",
+    "see ##vso[task.complete] here",
+    "##[error]x",
+    "x ###[add-path]y",
+    "a\n##[group]b",
+]
 
 
 @pytest.mark.parametrize("variable", ["GITHUB_ACTIONS", "TF_BUILD"])
@@ -110,7 +118,14 @@ def test_s15_lines_get_a_leading_space(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("text", "limit", "expected"),
-    [("a\n b\t c ", 200, "a b c"), ("abcdef", 4, "abc…"), ("abcd", 4, "abcd"), ("ab", 1, "…"), ("ab", 0, ""), ("", 9, "")],
+    [
+        ("a\n b\t c ", 200, "a b c"),
+        ("abcdef", 4, "abc…"),
+        ("abcd", 4, "abcd"),
+        ("ab", 1, "…"),
+        ("ab", 0, ""),
+        ("", 9, ""),
+    ],
 )
 def test_one_line_folds_and_cuts(text: str, limit: int, expected: str) -> None:
     """Blanks fold into one, and a cut is marked within the limit."""

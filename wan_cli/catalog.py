@@ -8,7 +8,7 @@ provider all read from here.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
@@ -96,6 +96,8 @@ class Capabilities:
     regions: Mapping[str, str]
     routes: tuple[str, ...]
     param_options: Mapping[str, str]
+    result_hours: float | None
+    """How long a result can be fetched, where the provider says so."""
     models: tuple[Model, ...]
 
     def find(self, model: str) -> Model | None:
@@ -169,7 +171,7 @@ def parse(data: Mapping[str, Any]) -> Capabilities:
     return Capabilities(
         name=data["name"], title=data["title"], key_env=data["key_env"], base_url=data["base_url"],
         base_url_env=data["base_url_env"], docs=data["docs"], regions=dict(data.get("regions", {})),
-        routes=tuple(data.get("routes", ())), param_options=dict(data.get("param_options", {})),
+        routes=tuple(data.get("routes", ())), param_options=dict(data.get("param_options", {})), result_hours=data.get("result_hours"),
         models=tuple(_model(data["name"], common, model) for model in data["models"]),
     )  # fmt: skip
 
@@ -177,7 +179,7 @@ def parse(data: Mapping[str, Any]) -> Capabilities:
 @functools.cache
 def capabilities(provider: str) -> Capabilities:
     """Return what ``provider`` offers. Raises ``KeyError`` for a name that is not registered."""
-    import tomllib  # noqa: PLC0415 - only commands that look something up pay for it
+    import tomllib
 
     if provider not in BUILTIN:
         raise KeyError(provider)
@@ -200,14 +202,14 @@ def who_can(verb: str, *, model: str | None = None, providers: Iterable[str] = B
     names = []
     for entry in every_model(providers):
         offer = entry.verbs.get(verb)
-        same = model is None or entry.name == model or entry.id == model
+        same = model is None or model in {entry.name, entry.id}
         if offer and same and _meets(offer, wants) and entry.provider not in names:
             names.append(entry.provider)
     return names
 
 
 def _meets(offer: Offer, wants: Mapping[str, Any]) -> bool:
-    checks = {
+    checks: dict[str, Callable[[Any], bool]] = {
         "size": lambda tier: tier in offer.sizes,
         "pixels": lambda count: offer.pixels is not None and offer.pixels[0] <= count <= offer.pixels[1],
         "aspect": lambda aspect: not offer.aspects or aspect in offer.aspects,

@@ -60,7 +60,7 @@ class WanError(Exception):
     default_charged: ClassVar[Charged] = "no"
     retry_safe: ClassVar[bool] = False
 
-    def __init__(  # noqa: PLR0913 - the fields of the error object that interface.md section 3 promises
+    def __init__(
         self,
         message: str,
         *,

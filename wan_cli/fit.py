@@ -1,7 +1,8 @@
 """A job held against what a model offers: once, before anything is sent, for every provider alike.
 
 What the provider cannot honour is refused with the allowed values and, where another provider can do it, that command
-(interface.md, section 2: an option is never silently dropped). Sizes and shapes are translated where the picture stays the same.
+(interface.md, section 2: an option is never silently dropped). Sizes and shapes are translated where the picture stays
+the same.
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ def _check_count(job: Job, model: Model, offer: Offer) -> None:
         if job.verb == "generate" and (most := _longest_sequence(model)) >= job.n:
             hint = f"wan sequence makes a coherent set of up to {most}"
         raise UnsupportedOption(
-            f"--count {job.n}: {model.provider} makes {offer.count[0]} to {offer.count[1]} with {job.verb}{more}", hint=hint
+            f"--count {job.n}: {model.provider} makes {offer.count[0]} to {offer.count[1]} with {job.verb}{more}",
+            hint=hint,
         )
 
 
@@ -94,7 +96,9 @@ def _check_inputs(job: Job, model: Model, offer: Offer) -> None:
     least, most = offer.inputs.count
     if given < least:
         hint = "wan edit changes one picture" if job.verb == "fuse" else f"wan {job.verb} PICTURE... PROMPT"
-        raise UsageError(f"{job.verb} needs at least {least} {'picture' if least == 1 else 'pictures'}, got {given}", hint=hint)
+        raise UsageError(
+            f"{job.verb} needs at least {least} {'picture' if least == 1 else 'pictures'}, got {given}", hint=hint
+        )
     if given > most:
         raise UnsupportedOption(f"{given} pictures: {model.name} on {model.provider} takes at most {most}")
 
@@ -138,7 +142,9 @@ def _fit_size(job: Job, model: Model, offer: Offer) -> Job:
     size = job.size.upper() if job.size and job.size.upper() in geometry.TIERS else job.size
     pixels = geometry.parse_pixels(size) if size else None
     if size and pixels is None and size not in geometry.TIERS:
-        raise UsageError(f"--size {size}: a tier (1K, 2K, 4K) or pixels (1920x1080)", hint=f"wan models {model.provider}")
+        raise UsageError(
+            f"--size {size}: a tier (1K, 2K, 4K) or pixels (1920x1080)", hint=f"wan models {model.provider}"
+        )
     aspect = geometry.parse_aspect(job.aspect) if job.aspect else None
     if job.aspect and aspect is None:
         raise UsageError(f"--aspect {job.aspect}: two whole numbers, such as 16:9")
@@ -162,7 +168,8 @@ def _fit_to_tiers(
         if not matches:
             able = [name for name in who_can(job.verb, pixels=pixels[0] * pixels[1]) if name != model.provider]
             raise UnsupportedOption(
-                f"--size {job.size}: {model.provider} renders {_listed(offer.sizes)} in the shapes {', '.join(offer.aspects)}"
+                f"--size {job.size}: {model.provider} renders {_listed(offer.sizes)} "
+                f"in the shapes {', '.join(offer.aspects)}"
                 + (f"; {_listed(able)} take{'s' if len(able) == 1 else ''} pixels" if able else ""),
                 hint=f"use -p {able[0]}" if able else f"wan models {model.provider}",
             )
@@ -200,7 +207,9 @@ def _fit_to_pixels(
         least, most = offer.pixels or (0, 0)
         area = pixels[0] * pixels[1]
         if not least <= area <= most:
-            able = [name for name in who_can(job.verb, pixels=area) if name != model.provider or model.name != job.model]
+            able = [
+                name for name in who_can(job.verb, pixels=area) if name != model.provider or model.name != job.model
+            ]
             raise UnsupportedOption(
                 f"--size {job.size} has {area:,} pixels; {model.name} on {model.provider} makes {least:,} to {most:,} "
                 f"with {job.verb}", hint=f"wan models {able[0]}" if able else f"wan models {model.provider}",
@@ -220,12 +229,16 @@ def _no_tier(job: Job, model: Model, offer: Offer) -> UnsupportedOption:
                  if job.verb in m.verbs and job.size in m.verbs[job.verb].sizes]  # fmt: skip
     message = f"--size {job.size}: {model.provider} renders {_listed(offer.sizes)}"
     if elsewhere and elsewhere[0] != model.name:
-        return UnsupportedOption(f"{message} with {model.name}; {_listed(elsewhere)} renders {job.size}", hint=f"use -m {elsewhere[0]}")
+        return UnsupportedOption(
+            f"{message} with {model.name}; {_listed(elsewhere)} renders {job.size}", hint=f"use -m {elsewhere[0]}"
+        )
     if able:
         verb = "renders" if len(able) == 1 else "render"
         return UnsupportedOption(f"{message}; {_listed(able)} {verb} {job.size}", hint=f"use -p {able[0]}")
     if job.verb != "generate":
-        return UnsupportedOption(f"{message} with {job.verb}; {job.size} is for text to image only", hint="leave --size out")
+        return UnsupportedOption(
+            f"{message} with {job.verb}; {job.size} is for text to image only", hint="leave --size out"
+        )
     return UnsupportedOption(message, hint=f"wan models {model.provider}")
 
 

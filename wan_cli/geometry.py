@@ -36,13 +36,18 @@ def tier_pixels(tier: str, aspect: tuple[int, int]) -> tuple[int, int]:
     """Return W·k x H·k for the largest even k whose area is at most the tier's side squared.
 
     16:9 at 2K is 2720x1530 (interface.md, section 2). The numbers count as written; a ratio too fine for an even k is
-    taken in lowest terms, and then with the largest odd one.
+    taken in lowest terms, and then with the largest odd one. Raises ``UsageError`` where even that exceeds the tier:
+    nothing of exactly that shape can be made at that size.
     """
     side = TIERS[tier]
     for width, height in (aspect, reduced(*aspect)):
         if k := math.isqrt(side * side // (width * height)) // 2 * 2:
             return width * k, height * k
-    return reduced(*aspect)
+    width, height = reduced(*aspect)
+    if width * height > side * side:
+        msg = f"{width}:{height} has no {tier} size: {width}x{height} is already more than {side}x{side} pixels"
+        raise UsageError(msg, hint="use a simpler ratio such as 16:9, or pixels: --size WIDTHxHEIGHT")
+    return width, height
 
 
 def same_shape(pixels: tuple[int, int], aspect: tuple[int, int], tolerance: float = 0.02) -> bool:

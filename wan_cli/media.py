@@ -184,7 +184,7 @@ def decode_b64(text: str) -> tuple[bytes, str | None]:
 
     Blanks, missing padding and the url-safe alphabet are accepted. Raises ``ValueError`` for anything else.
     """
-    import base64  # noqa: PLC0415 - only results that arrive inside an answer need it
+    import base64
 
     mime = None
     body = text.strip(" \t\r\n\f\v")
@@ -291,7 +291,7 @@ def _measures_fault(width: int, height: int, inputs: Inputs) -> str | None:
 
 def _sha256(file: IO[bytes], size: int) -> str | None:
     """Return the hex digest of a file that still has ``size`` bytes, else ``None``."""
-    import hashlib  # noqa: PLC0415 - loads OpenSSL, which --help does not need
+    import hashlib
 
     digest, seen = hashlib.sha256(), 0
     file.seek(0)

@@ -22,9 +22,7 @@ Flow: TypeAlias = "Generator[httpx.Request, httpx.Response, T]"
 
 Verb = Literal["generate", "edit", "fuse", "sequence"]
 Kind = Literal["image", "video", "audio"]
-Role = Literal[
-    "reference", "edit_source", "mask", "first_frame", "last_frame", "first_clip", "driving_audio", "voice"
-]
+Role = Literal["reference", "edit_source", "mask", "first_frame", "last_frame", "first_clip", "driving_audio", "voice"]
 ChargeBasis = Literal["provider", "contract", "assumed"]
 
 

@@ -252,7 +252,7 @@ def _number(name: str, number: int, total: int, indexed: bool) -> str:  # noqa: 
     return f"{name.removesuffix(end)}-{number}{end}"
 
 
-def final_paths(  # noqa: PLR0913 - a numbered result of several tasks needs them all
+def final_paths(
     template: str, count: int, ext: str, *, first: int = 1, total: int | None = None,
     values: Mapping[str, object] | None = None,
 ) -> list[Path]:  # fmt: skip
@@ -310,7 +310,7 @@ def check_targets(paths: Iterable[Path], *, overwrite: bool, skip_existing: bool
 
 def _check_folder(folder: Path) -> None:
     """Make a folder where it is missing, and a file in it. Raises ``UsageError``."""
-    import tempfile  # noqa: PLC0415 - not needed by --help
+    import tempfile
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,6 @@ from wan_cli.errors import DownloadFailed, WriteFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
     from pathlib import Path
 
     from PIL.Image import Image as Picture
@@ -41,7 +40,7 @@ CONVERTIBLE = frozenset(_ENCODERS)
 
 
 def _token() -> str:
-    import secrets  # noqa: PLC0415 - not needed by --help
+    import secrets
 
     return secrets.token_hex(4)
 
@@ -72,7 +71,7 @@ class Part:
         self, target: Path, *, cap: int, expected: str = "picture", token: Callable[[], str] = _token
     ) -> None:  # fmt: skip
         """Create the file, and its folder where that is missing."""
-        import hashlib  # noqa: PLC0415 - loads OpenSSL, which --help does not need
+        import hashlib
 
         self.target = target
         self.cap = cap
@@ -274,7 +273,7 @@ def convert(part: Part, mime: str, *, cap: int | None = None) -> Part:
     The old part is left as it is: after ``DownloadFailed``, which says why it could not be done, the picture can still
     be published as it came.
     """
-    from PIL import Image  # noqa: PLC0415 - only --convert pays for it
+    from PIL import Image
 
     made = Part(part.target, cap=part.cap if cap is None else cap, expected=part.expected, token=part.token)
     try:
@@ -282,7 +281,7 @@ def convert(part: Part, mime: str, *, cap: int | None = None) -> Part:
             source = media.inspect(file)
             if source.animated or not CONVERTIBLE.issuperset({source.mime, mime}):
                 what = f"{'an animated ' if source.animated else ''}{media.spoken(source.mime)}"
-                raise _unconverted(part, mime, f"{what} is not re-encoded")  # noqa: TRY301 - one clean-up for all
+                raise _unconverted(part, mime, f"{what} is not re-encoded")
             file.seek(0)
             try:
                 with Image.open(file, formats=[_ENCODERS[source.mime]]) as image:
@@ -305,11 +304,12 @@ def _unconverted(part: Part, mime: str, why: str) -> DownloadFailed:
 
 
 def _encode(image: Picture, mime: str, made: Part) -> None:
-    """Save a picture with its colour profile and EXIF (a CMYK profile would be wrong for the RGB it becomes)."""
-    kept: dict[str, Any] = {name: image.info[name] for name in ("icc_profile", "exif") if image.info.get(name)}
-    if image.mode == "CMYK":
-        kept.pop("icc_profile", None)
-    _plain(image, mime).save(cast("IO[bytes]", made), format=_ENCODERS[mime], quality=_QUALITY, **kept)
+    """Save a picture with its colour profile and EXIF (a CMYK or grey profile would be wrong for RGB)."""
+    ready = _plain(image, mime)
+    if image.mode in {"CMYK", "LA", "1"}:
+        ready.info.pop("icc_profile", None)
+    kept: dict[str, Any] = {name: ready.info[name] for name in ("icc_profile", "exif") if ready.info.get(name)}
+    ready.save(cast("IO[bytes]", made), format=_ENCODERS[mime], quality=_QUALITY, **kept)
 
 
 def _plain(image: Picture, mime: str) -> Picture:
@@ -329,7 +329,7 @@ def _plain(image: Picture, mime: str) -> Picture:
 
 def free_space(folder: Path) -> int:
     """Return how many bytes can be written to ``folder``, or to the nearest parent that exists. Raises ``OSError``."""
-    import shutil  # noqa: PLC0415 - not needed by --help
+    import shutil
 
     existing = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
     return shutil.disk_usage(existing).free

@@ -111,7 +111,7 @@ def _texts(value: object, name: str = "") -> Iterator[str]:
             yield from texts_in_answer(value)
 
 
-def _hide(value: Any, secrets: tuple[str, ...], name: str = "", *, opaque: bool = False) -> Any:  # noqa: ANN401
+def _hide(value: Any, secrets: tuple[str, ...], name: str = "", *, opaque: bool = False) -> Any:
     if isinstance(value, Mapping):
         return {key: _hide(inner, secrets, key, opaque=opaque or key in _OPAQUE) for key, inner in value.items()}
     if isinstance(value, list):
@@ -124,7 +124,7 @@ def _hide(value: Any, secrets: tuple[str, ...], name: str = "", *, opaque: bool 
     return hide(value, secrets) if name in _FREE_TEXT else value
 
 
-def _plain(value: object) -> Any:  # noqa: ANN401 - any JSON value
+def _plain(value: object) -> Any:
     if value is None or isinstance(value, str | int | float):
         return value
     if isinstance(value, Mapping):
@@ -149,7 +149,7 @@ def _refuse(where: str, what: str) -> ValueError:
     return ValueError(f"{where}: {what}")
 
 
-def _build(cls: type, doc: object, where: str) -> Any:  # noqa: ANN401 - an instance of cls
+def _build(cls: type, doc: object, where: str) -> Any:
     if not isinstance(doc, Mapping):
         raise _refuse(where, "is not an object")
     known = {field.name: field for field in fields(cls)}
@@ -162,7 +162,7 @@ def _build(cls: type, doc: object, where: str) -> Any:  # noqa: ANN401 - an inst
     return cls(**{name: _read(hints[name], value, f"{where}.{name}", name) for name, value in doc.items()})
 
 
-def _read(hint: Any, value: Any, where: str, name: str = "") -> Any:  # noqa: ANN401 - a type form, a JSON value
+def _read(hint: Any, value: Any, where: str, name: str = "") -> Any:
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
         return _read_union(get_args(hint), value, where, name)
@@ -179,7 +179,7 @@ def _read(hint: Any, value: Any, where: str, name: str = "") -> Any:  # noqa: AN
     return _read_scalar(hint, value, where, name)
 
 
-def _read_union(choices: tuple[Any, ...], value: Any, where: str, name: str) -> Any:  # noqa: ANN401 - as in _read
+def _read_union(choices: tuple[Any, ...], value: Any, where: str, name: str) -> Any:
     if value is None and type(None) in choices:
         return None
     rest = [choice for choice in choices if choice is not type(None)]
@@ -192,7 +192,7 @@ def _read_union(choices: tuple[Any, ...], value: Any, where: str, name: str) -> 
     raise _refuse(where, f"unknown kind {kind!r}")
 
 
-def _read_scalar(hint: Any, value: Any, where: str, name: str) -> Any:  # noqa: ANN401 - as in _read
+def _read_scalar(hint: Any, value: Any, where: str, name: str) -> Any:
     if name in _MARKED and isinstance(value, Mapping) and set(value) == {"sha256"}:
         return f"sha256:{value['sha256']}"
     wanted = _SCALARS.get(hint, Mapping)

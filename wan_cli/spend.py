@@ -100,7 +100,9 @@ def check(lines: Sequence[Line], limits: Limits, *, ask: Callable[[str], bool] |
 
 def _check_cap(cap: Cap, sums: Mapping[str, Decimal]) -> None:
     if cap.unit is None and len(sums) > 1:
-        raise UsageError(f"--max-cost {cap.amount}: which unit? {', '.join(sums)}", hint=f"--max-cost {cap.amount}{next(iter(sums))}")
+        raise UsageError(
+            f"--max-cost {cap.amount}: which unit? {', '.join(sums)}", hint=f"--max-cost {cap.amount}{next(iter(sums))}"
+        )
     for unit, amount in sums.items():
         if cap.unit is not None and cap.unit.casefold() != unit.casefold():
             continue
@@ -121,6 +123,8 @@ def _check_consent(
     if ask is None:
         if limits.caps or limits.max_results is not None:
             return
-        raise ConsentMissing(f"{question} need a yes, and nobody is there to ask", hint="add --yes, --max-cost or --max-results")
+        raise ConsentMissing(
+            f"{question} need a yes, and nobody is there to ask", hint="add --yes, --max-cost or --max-results"
+        )
     if not ask(f"Buy {question}?"):
         raise ConsentMissing(f"{question}: declined", hint="add --yes")

@@ -17,19 +17,18 @@ _ANYWHERE_COMMAND = re.compile(r"##(?=(?:vso)?\[)")
 
 
 def _spell(char: str) -> str:
-    code = ord(char)
     if char in "\n\t":
         return char
-    if code < 0x20:
-        return "^" + chr(code + 0x40)
-    if code == 0x7F:
+    if char < " ":
+        return "^" + chr(ord(char) + 0x40)
+    if char == "\x7f":
         return "^?"
-    if 0x80 <= code < 0xA0:
-        return f"\\x{code:02x}"
+    if "\x80" <= char < "\xa0":
+        return f"\\x{ord(char):02x}"
     if char in _BIDI:
-        return f"<U+{code:04X}>"
-    if 0xD800 <= code < 0xE000:
-        return f"\\u{code:04x}"
+        return f"<U+{ord(char):04X}>"
+    if "\ud800" <= char <= "\udfff":
+        return f"\\u{ord(char):04x}"
     return char
 
 

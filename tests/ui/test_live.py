@@ -12,25 +12,30 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from fcntl import ioctl
+from typing import Any
 
 import pytest
 
-from wan_cli.models import Pending, TaskChanged, Transfer, Warned
-from wan_cli.ui.board import Board, cut
+from wan_cli.models import Pending, Task, TaskChanged, Transfer, Warned
+from wan_cli.ui.board import Board, Line, cut
 from wan_cli.ui.live import LiveReporter
+
+Make = Callable[..., Any]
+"""A fixture that builds what it is named after."""
 
 TERMINAL = {"COLUMNS": "80", "LINES": "24", "TERM": "xterm"}
 LONG = "task_" + "x" * 120
 
 
-def text(line):
+def text(line: Line) -> str:
     """Return a line of the board as it is read."""
     return line.head + line.state + line.rest
 
 
-def test_the_board_shows_a_line_a_task(tale, clock):
+def test_the_board_shows_a_line_a_task(tale: list[Task], clock: Any) -> None:
     """Id, state, elapsed time, note, cost and handle stand on one line, and time stops with the task."""
     board = Board(clock)
     board.note(TaskChanged(task=tale[0]))
@@ -43,7 +48,7 @@ def test_the_board_shows_a_line_a_task(tale, clock):
     assert text(board.lines(100, 20)[0]) == "k3f9x2  succeeded   1m05s  1 file  12 credits  rivya:task_1"
 
 
-def test_bytes_are_shown_while_downloading(tale, clock):
+def test_bytes_are_shown_while_downloading(tale: list[Task], clock: Any) -> None:
     """The bytes of all files of a task are summed; a total is shown when all are known."""
     board = Board(clock)
     board.note(Transfer(task=tale[2], name="a", done=1, total=2))
@@ -55,7 +60,7 @@ def test_bytes_are_shown_while_downloading(tale, clock):
     assert "  1.2 MB" in text(board.lines(80, 20)[0])
 
 
-def test_no_line_is_wider_than_the_terminal(tale, clock):
+def test_no_line_is_wider_than_the_terminal(tale: list[Task], clock: Any) -> None:
     """Long handles and notes, wide characters too, are cut with an ellipsis, in ASCII where it must be."""
     wide = replace(tale[1], task_id=LONG, state=Pending(task_id=LONG, note="排队中" * 40))
     for width in (1, 20, 40, 79):
@@ -63,11 +68,11 @@ def test_no_line_is_wider_than_the_terminal(tale, clock):
         board.note(TaskChanged(task=wide))
         (line,) = board.lines(width, 20)
         assert len(text(line).encode("gbk")) <= max(width, 23)
-        assert text(line).endswith("...") or width == 1
+        assert text(line).endswith("..." if width > 23 else ".")
     assert [cut("abcdef", n, "…") for n in (6, 5, 1, 0)] == ["abcdef", "abcd…", "…", ""]
 
 
-def test_many_tasks_are_summed_up(task, clock):
+def test_many_tasks_are_summed_up(task: Make, clock: Any) -> None:
     """Above 12 tasks one line counts the states, and the active ones follow, as many as fit."""
     board = Board(clock)
     for n in range(30):
@@ -80,7 +85,7 @@ def test_many_tasks_are_summed_up(task, clock):
     assert len(board.lines(80, 1)) == 1
 
 
-def test_the_finished_make_room(task, tale, clock):
+def test_the_finished_make_room(task: Make, tale: list[Task], clock: Any) -> None:
     """A task that ended leaves the list of the active ones."""
     board = Board(clock)
     for n in range(13):
@@ -92,7 +97,7 @@ def test_the_finished_make_room(task, tale, clock):
     assert "(sandbox)" in lines[1]
 
 
-def screen_of(output, columns=80, lines=24):
+def screen_of(output: str, columns: int = 80, lines: int = 24) -> Any:
     """Feed terminal output to a terminal emulator."""
     pyte = pytest.importorskip("pyte")
     screen = pyte.Screen(columns, lines)
@@ -100,12 +105,12 @@ def screen_of(output, columns=80, lines=24):
     return screen
 
 
-def drawn(screen):
+def drawn(screen: Any) -> list[str]:
     """Return the lines of the screen that are not empty."""
     return [line.rstrip() for line in screen.display if line.strip()]
 
 
-def test_closing_leaves_nothing_behind(streams, tale, clock):
+def test_closing_leaves_nothing_behind(streams: Make, tale: list[Task], clock: Any) -> None:
     """While it lives there is a line a task; closed, even twice, there is an empty screen and the cursor at home."""
     s = streams(env=TERMINAL, stderr_tty=True)
     live = LiveReporter(s, clock=clock)
@@ -124,7 +129,7 @@ def test_closing_leaves_nothing_behind(streams, tale, clock):
     assert "\x1b[?25l" not in s.stderr.getvalue()
 
 
-def test_a_small_terminal_is_left_clean_too(streams, task, clock):
+def test_a_small_terminal_is_left_clean_too(streams: Make, task: Make, clock: Any) -> None:
     """More tasks than lines do not scroll remains into the history."""
     s = streams(env={**TERMINAL, "LINES": "8"}, stderr_tty=True)
     with LiveReporter(s, clock=clock) as live:
@@ -133,7 +138,7 @@ def test_a_small_terminal_is_left_clean_too(streams, task, clock):
     assert drawn(screen_of(s.stderr.getvalue(), lines=8)) == []
 
 
-def test_warnings_and_data_stand_above_the_display(streams, tale, clock):
+def test_warnings_and_data_stand_above_the_display(streams: Make, tale: list[Task], clock: Any) -> None:
     """What is written meanwhile stays whole, in order, and the display goes on below it."""
     pages = io.StringIO()
     s = streams(env={**TERMINAL, "NO_COLOR": "1"}, stderr=pages, stdout=pages, stderr_tty=True, stdout_tty=True)
@@ -149,7 +154,7 @@ def test_warnings_and_data_stand_above_the_display(streams, tale, clock):
     assert "\x1b[36m" not in pages.getvalue()
 
 
-def test_color_follows_the_streams(streams, tale, clock):
+def test_color_follows_the_streams(streams: Make, tale: list[Task], clock: Any) -> None:
     """States are coloured on a terminal, unless NO_COLOR."""
     s = streams(env=TERMINAL, stderr_tty=True)
     with LiveReporter(s, clock=clock) as live:
@@ -157,7 +162,7 @@ def test_color_follows_the_streams(streams, tale, clock):
     assert "\x1b[36mpending" in s.stderr.getvalue()
 
 
-def test_an_ascii_terminal_gets_ascii(streams, tale, clock):
+def test_an_ascii_terminal_gets_ascii(streams: Make, tale: list[Task], clock: Any) -> None:
     """With LANG=C the ellipsis is three dots, and nothing is escaped in the middle of a line."""
     raw = io.BytesIO()
     stderr = io.TextIOWrapper(raw, encoding="ascii", errors="backslashreplace")
@@ -167,14 +172,14 @@ def test_an_ascii_terminal_gets_ascii(streams, tale, clock):
     assert b"\\u2026" not in raw.getvalue()
 
 
-def test_a_terminal_that_hangs_up_stops_nothing(streams, tale, clock):
+def test_a_terminal_that_hangs_up_stops_nothing(streams: Make, tale: list[Task], clock: Any) -> None:
     """When every write fails, the display goes dark and the collecting goes on."""
 
     class Gone(io.StringIO):
-        def write(self, text):
+        def write(self, text: str) -> int:
             raise OSError(errno.EIO, text)
 
-        def flush(self):
+        def flush(self) -> None:
             raise OSError(errno.EIO, "gone")
 
     with LiveReporter(streams(env=TERMINAL, stderr=Gone(), stderr_tty=True), clock=clock) as live:
@@ -203,13 +208,13 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_real_terminal_after_a_signal(number):
+def test_a_real_terminal_after_a_signal(number: int) -> None:
     """After Ctrl-C the screen has only the closing words; after kill -9 the cursor is still visible (O05)."""
     main, side = pty.openpty()
     ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     env = {k: v for k, v in os.environ.items() if k not in {"CI", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"}}
     here = os.path.dirname(__file__)
-    child = subprocess.Popen(  # noqa: S603
+    child = subprocess.Popen(
         [sys.executable, "-c", CHILD.format(here=here)], stderr=side, stdout=subprocess.PIPE, stdin=side,
         env={**env, "TERM": "xterm-256color", "PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip

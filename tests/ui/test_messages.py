@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from wan_cli import errors
-from wan_cli.models import Cancelled, Cost, Done, Lost, New, Output, Saved, Unknown, Warned
+from wan_cli.models import Cancelled, Cost, Done, Lost, New, Output, Saved, Task, Unknown, Warned
 from wan_cli.ui.messages import GENERAL_HINT, error_lines, hint_for, say_error, warning_line
 from wan_cli.ui.money import amount, number
 from wan_cli.ui.wording import age, cost, elapsed, remark, state_name, transferred, under_way
 
+Make = Callable[..., Any]
+"""A fixture that builds what it is named after."""
 
-def every_class(cls=errors.WanError):
+
+def every_class(cls: type[errors.WanError] = errors.WanError) -> Iterator[type[errors.WanError]]:
     """Yield the whole error tree."""
     yield cls
     for sub in cls.__subclasses__():
@@ -21,7 +26,7 @@ def every_class(cls=errors.WanError):
 
 
 @pytest.mark.parametrize("cls", list(every_class()))
-def test_every_error_is_three_lines_with_a_next_command(cls):
+def test_every_error_is_three_lines_with_a_next_command(cls: type[errors.WanError]) -> None:
     """Each class prints exactly error, charged and hint, whatever is in its message (S16)."""
     lines = error_lines(cls("[/x] [bold] \x1b[2J\n::error::two\r\x9b\u202e"))
     assert [line.partition(":")[0] for line in lines] == ["error", "charged", "hint"]
@@ -30,7 +35,7 @@ def test_every_error_is_three_lines_with_a_next_command(cls):
     assert lines[2].startswith("hint: wan ")
 
 
-def test_the_errors_own_words_win():
+def test_the_errors_own_words_win() -> None:
     """Message, charge and hint are the error's own where it has them, each on one line."""
     error = errors.TaskFailed("it\nfailed", charged="no", hint="wan wait\nrivya:1")
     assert error_lines(error) == ["error: it failed", "charged: no", "hint: wan wait rivya:1"]
@@ -38,7 +43,7 @@ def test_the_errors_own_words_win():
     assert hint_for(errors.Moderation("x")) == GENERAL_HINT
 
 
-def test_color_only_where_it_is_wanted(streams):
+def test_color_only_where_it_is_wanted(streams: Make) -> None:
     """The words are the same with colour and without, and colour follows the streams."""
     plain, loud = streams(), streams(env={"FORCE_COLOR": "1"})
     for s in (plain, loud):
@@ -47,7 +52,7 @@ def test_color_only_where_it_is_wanted(streams):
     assert loud.stderr.getvalue().startswith("\x1b[31merror:\x1b[0m slow down\n\x1b[1mcharged:\x1b[0m no\n")
 
 
-def test_a_warning_names_its_task(task):
+def test_a_warning_names_its_task(task: Make) -> None:
     """A warning is one line, with the id of its task if it is about one."""
     assert warning_line(Warned(message="a\nb\x1b")) == "warning: a b^["
     assert warning_line(Warned(message="late", task=task())) == "warning: k3f9x2: late"
@@ -63,25 +68,25 @@ def test_a_warning_names_its_task(task):
         (2, "\x1bE", "2 ^[E"),
     ],
 )  # fmt: skip
-def test_amounts_are_never_zero_for_unknown(value, unit, text):
+def test_amounts_are_never_zero_for_unknown(value: Any, unit: str | None, text: str) -> None:
     """An amount is shown without noise; what is unknown says so."""
     assert amount(value, unit) == text
 
 
-def test_numbers_are_whole_where_they_are():
+def test_numbers_are_whole_where_they_are() -> None:
     """JSON shows 12, not 12.0, and null for what is not a number."""
     assert [number(12.0), number(0.5), number(None), number(math.nan)] == [12, 0.5, None, None]
     assert isinstance(number(12.0), int)
 
 
-def test_times_and_sizes_are_short():
+def test_times_and_sizes_are_short() -> None:
     """Elapsed times, ages and transfers are a few characters."""
     assert [elapsed(s) for s in (-1, 59.9, 65, 7380)] == ["0s", "59s", "1m05s", "2h03m"]
     assert [age(s) for s in (-5, 40, 200, 7200, 432_000)] == ["0s", "40s", "3m", "2h", "5d"]
     assert (transferred(1_200_000, 4_000_000), transferred(1_200_000, None)) == ("1.2/4.0 MB", "1.2 MB")
 
 
-def test_states_have_one_name(task, tale, fake):
+def test_states_have_one_name(task: Make, tale: list[Task], fake: Make) -> None:
     """Each state has its word; a finished task is downloading while its results are on their way."""
     assert [state_name(t) for t in tale] == ["submitting", "pending", "succeeded", "succeeded"]
     assert state_name(task()) == "planned"
@@ -92,7 +97,7 @@ def test_states_have_one_name(task, tale, fake):
     assert [state_name(task(state=s)) for s in others] == ["failed", "cancelled", "unknown", "lost"]
 
 
-def test_remarks_are_the_states_own(task, tale, fake, file):
+def test_remarks_are_the_states_own(task: Make, tale: list[Task], fake: Make, file: Make) -> None:
     """What stands beside a state is what the provider, or the state, says."""
     assert remark(tale[1]) == "queued"
     assert remark(tale[1], "next poll in 5s") == "next poll in 5s"
@@ -106,7 +111,7 @@ def test_remarks_are_the_states_own(task, tale, fake, file):
     assert remark(task(state=Unknown(reason="reset"))) == "reset"
 
 
-def test_costs_are_estimates_until_they_are_known(task):
+def test_costs_are_estimates_until_they_are_known(task: Make) -> None:
     """An estimate is called one; an unknown estimate is not 0."""
     assert cost(task()) == "estimated 12 credits"
     assert cost(task(cost=Cost())) == "estimated unknown"

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from wan_cli.models import Cost, Pending, Target, TaskChanged, Transfer, Warned
+from wan_cli.models import Cost, Event, Pending, Target, Task, TaskChanged, Transfer, Warned
 from wan_cli.ui.jsonl import JsonlReporter
 from wan_cli.ui.live import LiveReporter
 from wan_cli.ui.plain import PlainReporter
 from wan_cli.ui.reporter import QuietReporter, reporter_for
+
+Make = Callable[..., Any]
+"""A fixture that builds what it is named after."""
 
 PLAIN = """\
 k3f9x2  rivya wan2.7-image-pro  submitting  estimated 12 credits
@@ -22,7 +27,7 @@ k3f9x2  rivya  succeeded  1 file  12 credits  14s
 """
 
 
-def events(tale):
+def events(tale: list[Task]) -> Iterator[Event]:
     """Tell the tale as the engine does, with repeated polls, a warning and bytes."""
     sending, pending, done, saved = tale
     yield TaskChanged(task=sending)
@@ -35,7 +40,7 @@ def events(tale):
     yield TaskChanged(task=saved)
 
 
-def test_text_and_json_tell_the_same_tale(streams, tale, clock):
+def test_text_and_json_tell_the_same_tale(streams: Make, tale: list[Task], clock: Any) -> None:
     """One sequence of events, side by side: talk on stderr, or JSON lines on stdout, never both."""
     text, lines = streams(), streams()
     with (
@@ -57,7 +62,7 @@ def test_text_and_json_tell_the_same_tale(streams, tale, clock):
     assert told[-1]["task"]["files"][0]["path"] == "out/fox.png"
 
 
-def test_quiet_says_nothing(streams, tale, clock):
+def test_quiet_says_nothing(streams: Make, tale: list[Task], clock: Any) -> None:
     """``-q`` silences all talk of events, warnings too; the JSON has them."""
     s = streams()
     with PlainReporter(s, quiet=True, clock=clock) as plain, QuietReporter() as quiet:
@@ -67,7 +72,7 @@ def test_quiet_says_nothing(streams, tale, clock):
     assert s.stderr.getvalue() + s.stdout.getvalue() == ""
 
 
-def test_a_resumed_task_introduces_itself(streams, tale, task, clock):
+def test_a_resumed_task_introduces_itself(streams: Make, tale: list[Task], task: Make, clock: Any) -> None:
     """The first line of any task names provider, model, cost and handle, whatever state it is in."""
     s = streams()
     plain = PlainReporter(s, quiet=False, clock=clock)
@@ -81,7 +86,7 @@ def test_a_resumed_task_introduces_itself(streams, tale, task, clock):
     ]
 
 
-def test_nothing_in_a_pipe_is_wrapped(streams, tale, clock):
+def test_nothing_in_a_pipe_is_wrapped(streams: Make, tale: list[Task], clock: Any) -> None:
     """Long handles stay on one line where a machine reads."""
     s = streams(env={"COLUMNS": "20"})
     long = replace(tale[1], task_id="task_" + "9" * 150)
@@ -90,14 +95,14 @@ def test_nothing_in_a_pipe_is_wrapped(streams, tale, clock):
     assert "9" * 150 in s.stderr.getvalue()
 
 
-def test_bytes_are_told_four_times_a_second_and_at_the_end(streams, tale, clock):
+def test_bytes_are_told_four_times_a_second_and_at_the_end(streams: Make, tale: list[Task], clock: Any) -> None:
     """Lines about one file keep 250 ms apart; the last count is never lost."""
     s = streams()
     jsonl = JsonlReporter(s, cwd="/work", clock=clock)
     for done in range(1, 101):
         jsonl(Transfer(task=tale[2], name="a", done=done, total=100))
         jsonl(Transfer(task=tale[2], name="b", done=done, total=None))
-        clock.now += 0.01
+        clock.now += 1 / 64
     jsonl(TaskChanged(task=tale[3]))
     jsonl(Transfer(task=tale[3], name="c", done=1, total=None))
     jsonl(Transfer(task=tale[3], name="c", done=2, total=None))
@@ -107,12 +112,17 @@ def test_bytes_are_told_four_times_a_second_and_at_the_end(streams, tale, clock)
     jsonl.close()
     told = [json.loads(line) for line in s.stdout.getvalue().splitlines()]
     counts = {name: [e["done"] for e in told if e.get("name") == name] for name in "abcd"}
-    assert counts == {"a": [1, 26, 51, 76, 100], "b": [1, 26, 51, 76, 100], "c": [1, 2], "d": [1, 2]}
+    assert counts == {
+        "a": [1, 17, 33, 49, 65, 81, 97, 100],
+        "b": [1, 17, 33, 49, 65, 81, 97, 100],
+        "c": [1, 2],
+        "d": [1, 2],
+    }
     position = next(i for i, e in enumerate(told) if e["event"] == "task")
     assert {"name": "b", "done": 100}.items() <= told[position - 1].items()
 
 
-def test_a_closed_stdout_stops_no_collecting(streams, tale, clock):
+def test_a_closed_stdout_stops_no_collecting(streams: Make, tale: list[Task], clock: Any) -> None:
     """When the reader of --jsonl has gone, events go on without it."""
     s = streams(stdout_broken=True)
     JsonlReporter(s, cwd="/work", clock=clock)(TaskChanged(task=tale[0]))
@@ -131,20 +141,24 @@ def test_a_closed_stdout_stops_no_collecting(streams, tale, clock):
         ({"COLUMNS": "80"}, True, {"jsonl": True, "quiet": True}, JsonlReporter),
     ],
 )
-def test_the_reporter_fits_the_place(streams, clock, env, tty, options, expected):
+def test_the_reporter_fits_the_place(
+    streams: Make, clock: Any, env: dict[str, str], tty: bool, options: dict[str, bool], expected: type
+) -> None:
     """Live on a terminal that can, plain elsewhere (O05), JSON lines or silence when asked for."""
     chosen = reporter_for(streams(env=env, stderr_tty=tty), cwd="/work", clock=clock, **options)
     assert type(chosen) is expected
 
 
-def test_the_console_of_old_windows_gets_plain_lines(streams, clock, monkeypatch):
+def test_the_console_of_old_windows_gets_plain_lines(
+    streams: Make, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A console that cannot be redrawn gets plain lines (O05)."""
     monkeypatch.setattr("wan_cli.ui.live.detect_legacy_windows", lambda: True)
     s = streams(env={"COLUMNS": "80"}, stderr_tty=True)
     assert type(reporter_for(s, cwd="/work", clock=clock)) is PlainReporter
 
 
-def test_the_id_comes_before_the_waiting(streams, task, clock):
+def test_the_id_comes_before_the_waiting(streams: Make, task: Make, clock: Any) -> None:
     """The first event of a task, before it is accepted, already prints its id."""
     s = streams()
     PlainReporter(s, quiet=False, clock=clock)(TaskChanged(task=task(state=Pending(task_id="x"))))

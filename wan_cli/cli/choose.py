@@ -34,7 +34,9 @@ def choose(app: App, job: Job, *, provider: str | None, model: str | None, need_
         except UnsupportedOption as error:
             refused = refused or error
         else:
-            app.streams.say(f"provider: {name} ({'first in the sandbox' if app.sandbox else 'first with a key'} that can do this)")
+            app.streams.say(
+                f"provider: {name} ({'first in the sandbox' if app.sandbox else 'first with a key'} that can do this)"
+            )
             return found
     if refused:
         raise refused
@@ -46,7 +48,9 @@ def _known(name: str) -> str:
     if "," in name:
         raise UsageError(f"--provider {one_line(name)}: one provider at a time")
     if name not in BUILTIN:
-        raise UsageError(f"--provider {one_line(name)}: not a provider; there are {', '.join(BUILTIN)}", hint="wan models")
+        raise UsageError(
+            f"--provider {one_line(name)}: not a provider; there are {', '.join(BUILTIN)}", hint="wan models"
+        )
     return name
 
 

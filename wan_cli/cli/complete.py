@@ -44,7 +44,7 @@ def _values(ctx: typer.Context, what: str, incomplete: str) -> list[str]:
     return [value for value in found if value.startswith(incomplete.upper())]
 
 
-def names(ctx: typer.Context, incomplete: str) -> list[str]:
+def names(incomplete: str) -> list[str]:
     """Offer providers and canonical models, for ``wan models``."""
     every = [*catalog.BUILTIN, *dict.fromkeys(model.name for model in catalog.every_model())]
     return [name for name in every if name.startswith(incomplete)]

@@ -55,7 +55,7 @@ class App:
     @functools.cached_property
     def config(self) -> Config:
         """The effective settings. Raises ``ConfigInvalid``."""
-        from wan_cli.config import load  # noqa: PLC0415
+        from wan_cli.config import load
 
         return load(self.env, self.cwd)
 
@@ -68,7 +68,7 @@ class App:
     @property
     def state(self) -> Path:
         """The state folder; the sandbox has one of its own inside."""
-        from wan_cli.config import state_folder  # noqa: PLC0415
+        from wan_cli.config import state_folder
 
         folder = state_folder(self.env)
         return folder / "sandbox" if self.sandbox else folder
@@ -77,7 +77,7 @@ class App:
     def ledger(self) -> Ledger:
         """The ledger of the state folder. Raises ``StateUnusable``."""
         if self._ledger is None:
-            from wan_cli.ledger import Ledger  # noqa: PLC0415
+            from wan_cli.ledger import Ledger
 
             if self.sandbox:
                 self._private(self.state.parent)
@@ -91,30 +91,35 @@ class App:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:
                 raise errors.StateUnusable(
-                    f"the state folder {folder} cannot be made: {error.strerror}", hint="set WAN_STATE_DIR to a folder of yours"
+                    f"the state folder {folder} cannot be made: {error.strerror}",
+                    hint="set WAN_STATE_DIR to a folder of yours",
                 ) from error
 
     @functools.cached_property
     def world(self) -> World:
         """The sandbox's tasks and files."""
-        from wan_cli.sandbox.world import World  # noqa: PLC0415
+        from wan_cli.sandbox.world import World
 
         return World(self.state / "world", **self.world_parts)
 
     def account(self, provider: str) -> Account:
         """Return base URL and key of a provider; the sandbox has its own key and needs none of the user's."""
-        from wan_cli.config import Account, Key, account  # noqa: PLC0415
+        from wan_cli.config import Account, Key, account
 
         if not self.sandbox:
             return account(provider, self.config)
-        from wan_cli.catalog import capabilities  # noqa: PLC0415
-        from wan_cli.config.keys import origin_of  # noqa: PLC0415
-        from wan_cli.sandbox.transport import CONTRACTS  # noqa: PLC0415
+        from wan_cli.catalog import capabilities
+        from wan_cli.config.keys import origin_of
+        from wan_cli.sandbox.transport import CONTRACTS
 
         base_url, table = capabilities(provider).base_url, self.config.tables.get(provider)
         key = Key("the sandbox", origin_of(base_url), lambda: CONTRACTS[provider].KEY)
         return Account(
-            provider=provider, base_url=base_url, base_source="the sandbox", key=key, quirks=table.quirks if table else {}
+            provider=provider,
+            base_url=base_url,
+            base_source="the sandbox",
+            key=key,
+            quirks=table.quirks if table else {},
         )
 
     def has_key(self, provider: str) -> bool:
@@ -129,20 +134,22 @@ class App:
 
     def key_print(self, provider: str) -> str:
         """Return a fingerprint of the key, so that a task of another account is noticed (reliability.md T11)."""
-        import hashlib  # noqa: PLC0415
-        import hmac  # noqa: PLC0415
+        import hashlib
+        import hmac
 
         return hmac.new(b"wan key print", self.secret(provider).encode(), hashlib.sha256).hexdigest()[:8]
 
     def provider(self, name: str) -> Any:
         """Build a provider's adapter. Raises ``ConfigInvalid`` for a quirk it does not know."""
-        from wan_cli.providers import load  # noqa: PLC0415
+        from wan_cli.providers import load
 
         account, adapter = self.account(name), load(name)
         for quirk, value in account.quirks.items():
             allowed = adapter.quirk_values.get(quirk)
             if allowed is None or value not in allowed:
-                known = ", ".join(f"{key} ({' or '.join(map(str, values))})" for key, values in adapter.quirk_values.items())
+                known = ", ".join(
+                    f"{key} ({' or '.join(map(str, values))})" for key, values in adapter.quirk_values.items()
+                )
                 raise ConfigInvalid(
                     f"[providers.{name}] {quirk} = {value!r} is not a setting of {name}; it has: {known or 'none'}",
                     hint=f"edit {self.config.user_file}",
@@ -151,9 +158,9 @@ class App:
 
     def service(self, name: str) -> Service:
         """Build a provider's adapter with the clients bound to its origin."""
-        from wan_cli.download import Fetcher, result_client  # noqa: PLC0415
-        from wan_cli.engine import Service  # noqa: PLC0415
-        from wan_cli.transport.client import Api, tls_context  # noqa: PLC0415
+        from wan_cli.download import Fetcher, result_client
+        from wan_cli.engine import Service
+        from wan_cli.transport.client import Api, tls_context
 
         provider = self.provider(name)
         shared = functools.cache(lambda: tls_context("https:"))
@@ -179,7 +186,7 @@ class App:
     def _wire(self, contract: str) -> httpx.AsyncBaseTransport | None:
         if not self.sandbox:
             return None
-        from wan_cli.sandbox.transport import InProcess  # noqa: PLC0415
+        from wan_cli.sandbox.transport import InProcess
 
         return InProcess(self.world, contract)
 
@@ -197,22 +204,22 @@ class App:
 
     def emit(self, tasks: list[dict[str, Any]], error: WanError | None, code: int, **extra: Any) -> int:
         """Print the one JSON document."""
-        from wan_cli.ui.document import document, dumps  # noqa: PLC0415
+        from wan_cli.ui.document import document, dumps
 
         self.streams.out(dumps(document(self.command, tasks, error, code, ok=code == 0, extra=extra)))
         return code
 
     def summary(self, tasks: list[Task], error: WanError | None, code: int) -> int:
         """Print the last line of the event stream."""
-        from wan_cli.ui.document import jsonl_line  # noqa: PLC0415
-        from wan_cli.ui.jsonl import summary_event  # noqa: PLC0415
+        from wan_cli.ui.document import jsonl_line
+        from wan_cli.ui.jsonl import summary_event
 
         self.streams.out(jsonl_line(summary_event(self.command, tasks, error, code, ok=code == 0)))
         return code
 
     def fail(self, error: WanError) -> int:
         """Print an error that ended the command before, or beside, its tasks; return the exit code."""
-        from wan_cli.ui.messages import say_error  # noqa: PLC0415
+        from wan_cli.ui.messages import say_error
 
         if self.say_json == "json":
             self.emit([], error, error.exit_code)

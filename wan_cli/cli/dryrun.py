@@ -11,6 +11,7 @@ from wan_cli.catalog import capabilities
 from wan_cli.cli.curl import as_data
 from wan_cli.models import Task
 from wan_cli.ui.document import task_document
+from wan_cli.ui.money import number
 
 if TYPE_CHECKING:
     import httpx
@@ -25,9 +26,10 @@ def show(app: App, tasks: Sequence[Task], lines: Sequence[spend.Line]) -> int:
     key_env = capabilities(adapter.name).key_env
     entries = [as_data(request, adapter.name, key_env) for task in tasks for request in _requests(adapter, task)]
     distinct = {entry["curl"]: entry for entry in entries}  # one upload serves every task of -n
-    estimate = [{"amount": float(amount), "unit": unit} for unit, amount in spend.totals(lines).items()]
+    known = spend.totals(lines).items()
+    estimate: list[dict[str, object]] = [{"amount": number(float(amount)), "unit": unit} for unit, amount in known]
     if any(line.amount is None for line in lines):
-        estimate.append({"amount": None, "unit": None})  # type: ignore[dict-item]
+        estimate.append({"amount": None, "unit": None})
     if app.say_json == "json":
         documents = [task_document(task, cwd=str(app.cwd)) for task in tasks]
         return app.emit(documents, None, 0, requests=list(distinct.values()), estimate=estimate)

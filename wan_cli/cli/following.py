@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wan_cli import naming
@@ -31,7 +30,7 @@ COLUMNS = ("id", "state", "provider", "model", "cost", "age", "prompt")
 
 def as_wait(options: Asking) -> Collecting:
     """Turn ``status --wait`` into the options of ``wait``."""
-    from wan_cli.cli.commands.wait import Collecting  # noqa: PLC0415
+    from wan_cli.cli.commands.wait import Collecting
 
     return Collecting(json=options.json, quiet=options.quiet, verbose=options.verbose, sandbox=options.sandbox)
 
@@ -64,7 +63,7 @@ def status(app: App, names: list[str], options: Asking) -> int:
             [task_document(t, cwd=str(app.cwd), error=e) for t, e in zip(tasks, ends, strict=True)], decisive, code
         )
     _show(app, tasks)
-    from wan_cli.ui.messages import say_error  # noqa: PLC0415
+    from wan_cli.ui.messages import say_error
 
     for error in ends:
         if error is not None and error.exit_code != 8:  # noqa: PLR2004 - still running is what was asked, not a failure
@@ -121,13 +120,13 @@ def _find(app: App, name: str) -> Task:
 
 
 def _adopted(app: App, provider: str, task_id: str) -> Task:
-    import re  # noqa: PLC0415
+    import re
 
     if not re.fullmatch(r"[A-Za-z0-9._:-]{1,200}", task_id):
         raise UsageError(f"{one_line(provider)}:{one_line(task_id)}: this is not a task id")
     adapter, now = app.provider(provider), app.now()
     price = capabilities(provider).models[0].price
-    from wan_cli.models import Cost  # noqa: PLC0415
+    from wan_cli.models import Cost
 
     task = Task(
         id=app.ledger.new_id(), provider=provider, origin=adapter.origin, provider_model="", token="", created_at=now,
@@ -165,7 +164,7 @@ def wait(app: App, names: list[str], options: Collecting) -> int:
 
     async def work(engine: Engine) -> list[Task]:
         collected = [task for task in tasks if task.state.kind != "new"]  # waiting never buys
-        done = iter(await engine.run_all(collected, wait=True, download=wish.download, timeout=limit))
+        done = iter(await engine.run_all(collected, wait=True, download=wish.download, limit=limit))
         return [task if task.state.kind == "new" else next(done) for task in tasks]
 
     return session.conclude(session.run(work), wish)
@@ -192,9 +191,10 @@ def _retargeted(app: App, task: Task, options: Collecting, count: int) -> Task:
             raise UsageError("-o - takes one result, and no --json beside it")
         return replace(task, target=Target(template=None, stdout=True))
     if options.output is not None:
+        job, day = task.job, time.strftime("%Y-%m-%d", time.localtime(app.now()))
         values = {
-            "verb": task.job.verb, "provider": task.provider, "model": task.job.model, "seed": task.job.seed, "id": task.id,
-            "date": time.strftime("%Y-%m-%d", time.localtime(app.now())), "slug": naming.slug(task.job.prompt),
+            "verb": job.verb, "provider": task.provider, "model": job.model, "seed": job.seed, "id": task.id, "date": day,
+            "slug": naming.slug(job.prompt),
         }  # fmt: skip
         plan = naming.plan(options.output, cwd=str(app.cwd), values=values, count=max(count, task.job.n))
         target = replace(target, template=plan.template)
@@ -210,6 +210,3 @@ def _retargeted(app: App, task: Task, options: Collecting, count: int) -> Task:
             sidecar=options.sidecar or target.sidecar,
         ),
     )  # fmt: skip
-
-
-__all__ = ["Path", "as_wait", "status", "wait"]

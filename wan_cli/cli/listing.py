@@ -26,7 +26,9 @@ def models(app: App, name: str | None, options: Talk) -> int:
     wanted = (name or "").casefold()
     found = [m for m in every_model() if not wanted or wanted in (m.provider, m.name.casefold(), m.id.casefold())]
     if not found:
-        raise UsageError(f"{one_line(name or '')} is neither a provider nor a model in the catalogue", hint="wan models")
+        raise UsageError(
+            f"{one_line(name or '')} is neither a provider nor a model in the catalogue", hint="wan models"
+        )
     rows = model_rows([_own_price(app, model) for model in found])
     balance = _balance(app, wanted, options) if wanted in BUILTIN else None
     if app.say_json == "json":
@@ -39,16 +41,20 @@ def models(app: App, name: str | None, options: Talk) -> int:
 
 
 def _own_price(app: App, model: Model) -> Model:
-    own = app.config.prices.get(f"{model.provider}/{model.name}") or app.config.prices.get(f"{model.provider}/{model.id}")
+    own = app.config.prices.get(f"{model.provider}/{model.name}") or app.config.prices.get(
+        f"{model.provider}/{model.id}"
+    )
     if own is None:
         return model
-    return replace(model, price=Price(amount=own.amount, unit=own.unit, per=own.per, date="", source=str(app.config.user_file)))
+    return replace(
+        model, price=Price(amount=own.amount, unit=own.unit, per=own.per, date="", source=str(app.config.user_file))
+    )
 
 
 def _balance(app: App, provider: str, options: Talk) -> str | None:
     """Ask what is left where there is a key; the catalogue is shown whatever the answer."""
-    from wan_cli.transport.client import AnswerLost, NotSent  # noqa: PLC0415
-    from wan_cli.transport.drive import Refusal, drive  # noqa: PLC0415
+    from wan_cli.transport.client import AnswerLost, NotSent
+    from wan_cli.transport.drive import Refusal, drive
 
     if not (app.sandbox or app.has_key(provider)):
         return None
@@ -59,7 +65,7 @@ def _balance(app: App, provider: str, options: Talk) -> str | None:
         answer.append(await drive(service.provider.balance(), service.provider, service.api.send))
         return []
 
-    from wan_cli.cli.run import Session  # noqa: PLC0415
+    from wan_cli.cli.run import Session
 
     try:
         Session(app=app, quiet=True, verbose=options.verbose).run(work)

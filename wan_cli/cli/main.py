@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import typer
 from typer import Abort
@@ -81,15 +80,16 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback for a fla
 
 @root.callback()
 def _root(
-    *, version: bool = typer.Option(False, "--version", "-V", callback=_version, is_eager=True, help="Show the version.")  # noqa: FBT003
+    *,
+    version: bool = typer.Option(False, "--version", "-V", callback=_version, is_eager=True, help="Show the version."),  # noqa: FBT003
 ) -> None:
-    """Pictures with Wan 2.7, through whichever provider you have a key for."""  # noqa: D401 - help text
+    """Pictures with Wan 2.7, through whichever provider you have a key for."""
     del version
 
 
 def main(argv: Sequence[str], *, app: App | None = None) -> int:
     """Run one command line and return its exit code. Nothing but the code leaves here: every failure is printed."""
-    from wan_cli.cli.context import App  # noqa: PLC0415 - completion needs none of it
+    from wan_cli.cli.context import App
 
     app = app or App.standard()
     app.say_json = _wants_json(argv)
@@ -99,7 +99,7 @@ def main(argv: Sequence[str], *, app: App | None = None) -> int:
         code = typer.main.get_command(root).main(list(argv), prog_name="wan", standalone_mode=False, obj=app)
         return app.finish(int(code or 0))
     except NoArgsIsHelpError as error:
-        app.streams.out(error.ctx.get_help() if error.ctx else "")
+        app.streams.out(error.ctx.get_help())
         return app.finish(2)
     except ClickException as error:
         hint = f"wan {app.command} --help".replace("  ", " ")
@@ -114,14 +114,16 @@ def main(argv: Sequence[str], *, app: App | None = None) -> int:
 
 def _bug(app: App, error: Exception) -> WanError:
     """Write a crash file without secrets, and say where it is."""
-    import traceback  # noqa: PLC0415
+    import traceback
 
-    from wan_cli.transport.redact import redact  # noqa: PLC0415
+    from wan_cli.transport.redact import redact
 
     text = redact("".join(traceback.format_exception(error)))
     place = app.crash_file(text)
     where = f"; details in {place}" if place else ""
-    return InternalError(f"a bug in wan: {type(error).__name__}{where}", hint="wan status shows what is open; please report it")
+    return InternalError(
+        f"a bug in wan: {type(error).__name__}{where}", hint="wan status shows what is open; please report it"
+    )
 
 
 def _wants_json(argv: Sequence[str]) -> str:
@@ -133,9 +135,6 @@ def _no_keys(argv: Sequence[str]) -> None:
     """Refuse a key on the command line (reliability.md C01): it is in the shell's history and the process list."""
     if any(_KEY.search(word) for word in argv):
         raise UsageError(
-            "a word of the command line looks like a key; it is in the shell's history now, so replace the key at the provider",
+            "a word of the command line looks like a key, and is in the shell's history now: replace it at the provider",
             hint="put keys into the environment: wan help environment",
         )
-
-
-__all__ = ["COMMANDS", "Any", "Mapping", "Path", "main", "root"]

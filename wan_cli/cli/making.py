@@ -8,9 +8,8 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from wan_cli import naming, spend
@@ -23,7 +22,7 @@ from wan_cli.engine.delivery import reopened
 from wan_cli.errors import KeyRejected, UsageError
 from wan_cli.fit import Fitted, offer_for
 from wan_cli.media import EXTENSIONS, local_file
-from wan_cli.models import Cost, Job, Media, Target, Task, Verb
+from wan_cli.models import Cost, Job, Media, New, Role, Target, Task, Verb
 from wan_cli.text import one_line
 
 if TYPE_CHECKING:
@@ -33,6 +32,10 @@ if TYPE_CHECKING:
 
 UNKNOWN_EXTENSION = ".png"
 """What a name is tried with before the bytes are known, where the catalogue does not say what is delivered."""
+
+
+KEY_LENGTH = 200
+"""The longest idempotency key: providers in Stripe's manner take 255, and ``-n`` adds a number (reliability.md 4.6)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +64,7 @@ def make(app: App, verb: Verb, words: list[str], options: Making) -> int:
     _gate(app, options, order)
     tasks = _tasks(app, options, order, places)
     if options.dry_run:
-        from wan_cli.cli.dryrun import show  # noqa: PLC0415
+        from wan_cli.cli.dryrun import show
 
         return show(app, tasks, order.lines)
     app.secret(order.model.provider)
@@ -71,7 +74,7 @@ def make(app: App, verb: Verb, words: list[str], options: Making) -> int:
     async def work(engine: Engine) -> list[Task]:
         for message in order.fitted.warnings:
             tasks[0] = engine.warn(tasks[0], message)
-        return await engine.run_all(tasks, wait=wish.wait, download=wish.download, timeout=limit)
+        return await engine.run_all(tasks, wait=wish.wait, download=wish.download, limit=limit)
 
     return session.conclude(session.run(work), wish)
 
@@ -83,7 +86,9 @@ def _check_flags(app: App, options: Making) -> None:
         raise UsageError("--overwrite and --skip-existing exclude each other")
     if options.output == "-":
         if options.json or options.jsonl:
-            raise UsageError("-o - writes the picture to standard output, so --json cannot be there", hint="save to a file")
+            raise UsageError(
+                "-o - writes the picture to standard output, so --json cannot be there", hint="save to a file"
+            )
         if (options.count or 1) > 1:
             raise UsageError("-o - takes one result", hint="save to a folder: -o out/")
         if options.no_download or not options.wait:
@@ -92,16 +97,20 @@ def _check_flags(app: App, options: Making) -> None:
             raise UsageError("-o - would write picture bytes to the terminal", hint="pipe it: … -o - | other-command")
         if options.sidecar:
             raise UsageError("--sidecar needs a file to stand beside")
-    if options.idempotency_key is not None and not (0 < len(options.idempotency_key.encode()) <= 200 and options.idempotency_key.isprintable() and options.idempotency_key.isascii()):  # noqa: E501, PLR2004
-        raise UsageError("--idempotency-key: 1 to 200 printable ASCII characters")
+    key = options.idempotency_key
+    if key is not None and not (0 < len(key) <= KEY_LENGTH and key.isprintable() and key.isascii()):
+        raise UsageError(f"--idempotency-key: 1 to {KEY_LENGTH} printable ASCII characters")
 
 
 def _order(app: App, verb: Verb, words: list[str], options: Making) -> Order:
     """Read the words, choose who makes it, and check everything that can be known here."""
     has_prompt = options.prompt_text is not None or options.prompt_file is not None
-    assets, word = split_words(app, words, has_prompt=has_prompt)
+    assets, word = split_words(words, has_prompt=has_prompt)
     if verb == "generate" and assets:
-        raise UsageError(f"generate takes one PROMPT, got {len(words)} words", hint="quote the prompt; to change a picture: wan edit PICTURE PROMPT")
+        raise UsageError(
+            f"generate takes one PROMPT, got {len(words)} words",
+            hint="quote the prompt; to change a picture: wan edit PICTURE PROMPT",
+        )
     prompt = read_prompt(app, word, options.prompt_text, options.prompt_file)
     if verb == "sequence" and options.count is None:
         raise UsageError("sequence needs -n N: how many pictures the set has", hint='wan sequence "…" -n 4')
@@ -120,18 +129,25 @@ def _order(app: App, verb: Verb, words: list[str], options: Making) -> Order:
     price = _price(app, model)
     fingerprint = _fingerprint(replace(job, media=media, provider=options.provider or "", model=options.model or ""))
     return Order(
-        model=model, fitted=fitted, jobs=jobs, lines=[spend.estimate(j, price) for j in jobs], price=price, fingerprint=fingerprint
+        model=model,
+        fitted=fitted,
+        jobs=jobs,
+        lines=[spend.estimate(j, price) for j in jobs],
+        price=price,
+        fingerprint=fingerprint,
     )
 
 
 def _draft(asset: str, verb: Verb) -> Media:
     """Make a medium of an ASSET before the provider, whose limits decide what it may be, is chosen."""
-    role = "edit_source" if verb == "edit" else "reference"
+    role: Role = "edit_source" if verb == "edit" else "reference"
     parts = urlsplit(asset) if "://" in asset else None
     if parts is None:
         return Media(role=role, kind="image", url=None)
     if parts.scheme != "https" or not parts.hostname or parts.username:
-        raise UsageError(f"{one_line(asset)}: an address must be https://, without a user name", hint="or give a local file")
+        raise UsageError(
+            f"{one_line(asset)}: an address must be https://, without a user name", hint="or give a local file"
+        )
     return Media(role=role, kind="image", url=asset)
 
 
@@ -157,7 +173,9 @@ def _params(pairs: list[str]) -> dict[str, Any]:
 
 
 def _price(app: App, model: Model) -> Price | None:
-    own = app.config.prices.get(f"{model.provider}/{model.name}") or app.config.prices.get(f"{model.provider}/{model.id}")
+    own = app.config.prices.get(f"{model.provider}/{model.name}") or app.config.prices.get(
+        f"{model.provider}/{model.id}"
+    )
     if own is None:
         return model.price
     return Price(amount=own.amount, unit=own.unit, per=own.per, date="", source=str(app.config.user_file))
@@ -166,9 +184,10 @@ def _price(app: App, model: Model) -> Price | None:
 def _fingerprint(job: Job) -> str:
     """Hash the request as it was stated, so that an idempotency key can be held against it."""
     stated = {
-        "verb": job.verb, "provider": job.provider, "model": job.model, "prompt": job.prompt, "size": job.size, "n": job.n,
-        "media": [[item.role, item.identity] for item in job.media], "aspect": job.aspect, "seed": job.seed, "route": job.route,
-        "watermark": job.watermark, "thinking": job.thinking, "params": dict(job.params),
+        "verb": job.verb, "provider": job.provider, "model": job.model, "prompt": job.prompt, "size": job.size,
+        "n": job.n, "media": [[item.role, item.identity] for item in job.media], "aspect": job.aspect,
+        "seed": job.seed, "route": job.route, "watermark": job.watermark, "thinking": job.thinking,
+        "params": dict(job.params),
     }  # fmt: skip
     return hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()
 
@@ -198,7 +217,7 @@ def _place(app: App, options: Making, order: Order) -> _Places:
             f"-o {output}: {order.model.name} on {order.model.provider} delivers {' or '.join(delivered)}",
             hint=f"add --convert, or name it {delivered[0]}",
         )
-    ext = plan.wanted_ext if plan.wanted_ext else (delivered or [UNKNOWN_EXTENSION])[0]
+    ext = plan.wanted_ext or (delivered or [UNKNOWN_EXTENSION])[0]
     if "{id}" not in plan.template:  # an id makes the name new
         paths = naming.final_paths(plan.template, total, ext)
         if naming.check_targets(paths, overwrite=options.overwrite, skip_existing=options.skip_existing) == "skip":
@@ -216,7 +235,7 @@ def _apart(paths: list[Path]) -> list[Path]:
 
 def _skipped(app: App, existing: Sequence[Path]) -> int:
     """Say what is there already; nothing is bought."""
-    from wan_cli.ui.document import typed_path  # noqa: PLC0415
+    from wan_cli.ui.document import typed_path
 
     names = [typed_path(str(path), str(app.cwd)) for path in existing]
     app.streams.say(f"nothing bought: {', '.join(names)} {'exists' if len(names) == 1 else 'exist'} already")
@@ -234,8 +253,8 @@ def _gate(app: App, options: Making, order: Order) -> None:
     caps += [spend.parse_cap(str(setting.value)) for setting in app.config.caps]
     above = {cap.unit or "": cap.amount for cap in map(spend.parse_cap, app.config.ask_above)}
     limits = spend.Limits(
-        caps=caps, max_results=options.max_results, allow_unknown=options.allow_unknown_cost, yes=options.yes or options.dry_run,
-        ask_above=cast("dict[str, Decimal]", above),
+        caps=caps, max_results=options.max_results, allow_unknown=options.allow_unknown_cost,
+        yes=options.yes or options.dry_run, ask_above=above,
     )  # fmt: skip
     spend.check(order.lines, limits, ask=_asker(app))
 
@@ -258,7 +277,11 @@ def _tasks(app: App, options: Making, order: Order, places: _Places) -> list[Tas
     """Make the tasks of the call; nothing is stored or sent yet."""
     batch, target = secrets.token_hex(8), Target(template=places.plan.template if places.plan else None)
     target = replace(
-        target, overwrite=options.overwrite, convert=options.convert, sidecar=options.sidecar, stdout=options.output == "-"
+        target,
+        overwrite=options.overwrite,
+        convert=options.convert,
+        sidecar=options.sidecar,
+        stdout=options.output == "-",
     )
     origin = app.provider(order.model.provider).origin
     tasks = []
@@ -302,13 +325,15 @@ def _continued(app: App, old: Task, new: Task) -> Task:
     """Take up an earlier task: results go where this call says; one that bought nothing may be tried again."""
     if old.key_print and new.key_print and old.provider == new.provider and old.key_print != new.key_print:
         raise KeyRejected(
-            f"{old.name} was bought with another key", hint=f"use the key it was bought with, then wan wait {old.name}", charged="yes"
+            f"{old.name} was bought with another key",
+            hint=f"use the key it was bought with, then wan wait {old.name}",
+            charged="yes",
         )
     task = replace(old, target=new.target, job=replace(old.job, prompt=new.job.prompt), trouble=None)
     if old.state.kind == "failed" and old.charged == "no" and old.task_id is None:
-        from wan_cli.models import New  # noqa: PLC0415
-
-        task = replace(task, state=New(), job=new.job, provider=new.provider, origin=new.origin, provider_model=new.provider_model)
+        task = replace(
+            task, state=New(), job=new.job, provider=new.provider, origin=new.origin, provider_model=new.provider_model
+        )
     if old.state.kind == "saved" and (old := reopened(old)).state.kind == "saved":
         return old
     task = replace(task, state=old.state if old.state.kind == "pending" else task.state)

@@ -21,7 +21,9 @@ class Talk:
 
     json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show requests and answers, without secrets.")] = False
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show requests and answers, without secrets.")] = (
+        False
+    )
     sandbox: Annotated[bool, typer.Option("--sandbox", help="Play it offline: no key, no network, no cost.")] = False
 
 
@@ -36,8 +38,12 @@ class Lines:
 class Waiting:
     """How long to wait."""
 
-    timeout: Annotated[str | None, typer.Option("--timeout", metavar="90s|10m|1h", help="How long to wait for a task.")] = None
-    strict: Annotated[bool, typer.Option("--strict", help="Exit 14 when the delivery differs from the request.")] = False
+    timeout: Annotated[
+        str | None, typer.Option("--timeout", metavar="90s|10m|1h", help="How long to wait for a task.")
+    ] = None
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 14 when the delivery differs from the request.")] = (
+        False
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +51,14 @@ class Saving:
     """Where results go."""
 
     output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="FILE|DIR/|TEMPLATE|-", help="Where to save; see 'wan help templates'.")
+        str | None,
+        typer.Option("--output", "-o", metavar="FILE|DIR/|TEMPLATE|-", help="Where to save; see 'wan help templates'."),
     ] = None
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False
     convert: Annotated[bool, typer.Option("--convert", help="Convert to the format that -o names.")] = False
-    sidecar: Annotated[bool, typer.Option("--sidecar", help="Write FILE.json beside each file: how it was made.")] = False
+    sidecar: Annotated[bool, typer.Option("--sidecar", help="Write FILE.json beside each file: how it was made.")] = (
+        False
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +66,12 @@ class Choosing:
     """Which provider and model."""
 
     provider: Annotated[
-        str | None, typer.Option("--provider", "-p", metavar="NAME", help="See 'wan models'.", autocompletion=complete.providers)
+        str | None,
+        typer.Option("--provider", "-p", metavar="NAME", help="See 'wan models'.", autocompletion=complete.providers),
     ] = None
     model: Annotated[
-        str | None, typer.Option("--model", "-m", metavar="NAME", help="See 'wan models'.", autocompletion=complete.models)
+        str | None,
+        typer.Option("--model", "-m", metavar="NAME", help="See 'wan models'.", autocompletion=complete.models),
     ] = None
 
 
@@ -68,34 +79,53 @@ class Choosing:
 class Making(Choosing, Saving, Waiting, Lines, Talk):
     """The options of the four making verbs (interface.md, section 2)."""
 
-    prompt_text: Annotated[str | None, typer.Option("--prompt", metavar="TEXT", help="The prompt, instead of PROMPT.")] = None
-    prompt_file: Annotated[str | None, typer.Option("--prompt-file", metavar="FILE", help="A file with the prompt.")] = None
+    prompt_text: Annotated[
+        str | None, typer.Option("--prompt", metavar="TEXT", help="The prompt, instead of PROMPT.")
+    ] = None
+    prompt_file: Annotated[
+        str | None, typer.Option("--prompt-file", metavar="FILE", help="A file with the prompt.")
+    ] = None
     count: Annotated[int | None, typer.Option("--count", "-n", help="How many results.")] = None
     size: Annotated[
-        str | None, typer.Option("--size", "-s", metavar="1K|2K|4K|WxH", help="Size of the picture.", autocompletion=complete.sizes)
+        str | None,
+        typer.Option(
+            "--size", "-s", metavar="1K|2K|4K|WxH", help="Size of the picture.", autocompletion=complete.sizes
+        ),
     ] = None
     aspect: Annotated[
-        str | None, typer.Option("--aspect", "-a", metavar="W:H", help="Shape of the picture.", autocompletion=complete.aspects)
+        str | None,
+        typer.Option("--aspect", "-a", metavar="W:H", help="Shape of the picture.", autocompletion=complete.aspects),
     ] = None
     seed: Annotated[int | None, typer.Option("--seed", help="The same seed helps to repeat a result.")] = None
-    watermark: Annotated[bool | None, typer.Option("--watermark/--no-watermark", help="Put a mark on the picture.")] = None
+    watermark: Annotated[bool | None, typer.Option("--watermark/--no-watermark", help="Put a mark on the picture.")] = (
+        None
+    )
     thinking: Annotated[bool | None, typer.Option("--thinking/--no-thinking", help="Let the model think first.")] = None
     param: Annotated[
-        list[str] | None, typer.Option("--param", metavar="KEY=VALUE", help="A provider's own parameter, sent as given.")
+        list[str] | None,
+        typer.Option("--param", metavar="KEY=VALUE", help="A provider's own parameter, sent as given."),
     ] = None
-    skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Buy nothing when the files exist; exit 0.")] = False
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Buy nothing when the files exist; exit 0.")
+    ] = False
     no_download: Annotated[bool, typer.Option("--no-download", help="Print addresses, fetch nothing.")] = False
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the result, or only submit.")] = True
     max_cost: Annotated[
         list[str] | None, typer.Option("--max-cost", metavar="AMOUNTUNIT", help="Refuse above this, e.g. 24credits.")
     ] = None
-    max_results: Annotated[int | None, typer.Option("--max-results", min=1, help="Refuse more results than this.")] = None
-    allow_unknown_cost: Annotated[bool, typer.Option("--allow-unknown-cost", help="With --max-cost: buy at unknown prices.")] = False
+    max_results: Annotated[int | None, typer.Option("--max-results", min=1, help="Refuse more results than this.")] = (
+        None
+    )
+    allow_unknown_cost: Annotated[
+        bool, typer.Option("--allow-unknown-cost", help="With --max-cost: buy at unknown prices.")
+    ] = False
     yes: Annotated[bool, typer.Option("--yes", help="Consent to a large purchase.")] = False
     idempotency_key: Annotated[
         str | None, typer.Option("--idempotency-key", metavar="TEXT", help="The same key and request never buy twice.")
     ] = None
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the requests as curl commands; send nothing.")] = False
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the requests as curl commands; send nothing.")] = (
+        False
+    )
     route_async: Annotated[
         bool | None, typer.Option("--async/--sync", help="Force the provider's asynchronous or synchronous interface.")
     ] = None
@@ -107,11 +137,12 @@ def with_options(options: type[OptionsT]) -> Callable[[Callable[..., int]], Call
     def wrap(function: Callable[..., int]) -> Callable[..., int]:
         hints = get_type_hints(options, include_extras=True)
         own = [p for p in inspect.signature(function, eval_str=True).parameters.values() if p.name != "options"]
-        fields: list[inspect.Parameter] = []
-        for field in dataclasses.fields(options):  # type: ignore[arg-type]
-            fields.append(inspect.Parameter(
+        fields = [
+            inspect.Parameter(
                 field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
-            ))  # fmt: skip
+            )
+            for field in dataclasses.fields(options)  # type: ignore[arg-type]
+        ]
         names = {field.name for field in fields}
 
         def command(*args: Any, **values: Any) -> int:

@@ -43,7 +43,9 @@ def task_outcome(task: Task, wish: Wish) -> WanError | None:
             return None
         case New():
             code = 128 + (wish.signal or 2)
-            return errors.Interrupted("stopped before anything was sent", hint="run the command again", charged="no", exit_code=code)
+            return errors.Interrupted(
+                "stopped before anything was sent", hint="run the command again", charged="no", exit_code=code
+            )
         case Sending():
             return errors.OutcomeUnknown("the answer to the purchase was not seen", hint=f"wan wait {task.id}")
         case _ if wish.signal:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +17,13 @@ STDIN_BYTES = 64 * 1024
 
 
 def read_prompt(app: App, word: str | None, text: str | None, file: str | None) -> str:
-    """Return the prompt from PROMPT, ``--prompt`` or ``--prompt-file``. Raises ``UsageError``; never waits for a terminal."""
-    given = [name for name, value in (("PROMPT", word), ("--prompt", text), ("--prompt-file", file)) if value is not None]
+    """Return the prompt from PROMPT, ``--prompt`` or ``--prompt-file``. Never waits for a terminal.
+
+    Raises ``UsageError`` or ``FileInvalid``.
+    """
+    given = [
+        name for name, value in (("PROMPT", word), ("--prompt", text), ("--prompt-file", file)) if value is not None
+    ]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} were given; one of them is the prompt")
     if text is not None:
@@ -36,7 +40,8 @@ def read_prompt(app: App, word: str | None, text: str | None, file: str | None) 
         return _said(_from_file(app, word[1:]))
     if looks_like_media_name(word) or (len(word) < 1024 and "\0" not in word and (app.cwd / word).is_file()):  # noqa: PLR2004 - a path's limit
         raise UsageError(
-            f"the prompt {one_line(word)!r} is a file's name; was the prompt forgotten?", hint="wan edit PICTURE PROMPT, or --prompt TEXT"
+            f"the prompt {one_line(word)!r} is a file's name; was the prompt forgotten?",
+            hint="wan edit PICTURE PROMPT, or --prompt TEXT",
         )
     return _said(word)
 
@@ -85,7 +90,7 @@ def _decode(data: bytes, name: str) -> str:
         raise UsageError(f"the prompt in {name} is not UTF-8: byte {error.start + 1} cannot be read") from error
 
 
-def split_words(app: App, words: list[str], *, has_prompt: bool) -> tuple[list[str], str | None]:
+def split_words(words: list[str], *, has_prompt: bool) -> tuple[list[str], str | None]:
     """Split ``ASSET... PROMPT``: the last word is the prompt, unless an option says it."""
     if has_prompt or not words:
         return words, None
@@ -98,13 +103,13 @@ def split_words(app: App, words: list[str], *, has_prompt: bool) -> tuple[list[s
 def asset_path(app: App, word: str, scratch: Path) -> str:
     """Return the local path of an ASSET; ``-`` is copied from standard input into ``scratch`` first."""
     if word != "-":
-        return os.path.expanduser(word) if word.startswith("~") else str(app.cwd / word)
-    from wan_cli.media import sniff  # noqa: PLC0415
+        return str(app.cwd / word)
+    from wan_cli.media import sniff
 
     data = _stdin_bytes(app, 64 * 1024 * 1024)
     if not data:
         raise FileInvalid("standard input is empty; a picture was expected", hint="cat picture.png | wan edit - PROMPT")
-    import hashlib  # noqa: PLC0415
+    import hashlib
 
     digest = hashlib.sha256(data).hexdigest()
     end = (sniff(data[:512]) or "application/octet-stream").rpartition("/")[2]

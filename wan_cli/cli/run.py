@@ -15,7 +15,7 @@ from wan_cli.engine import Engine, Service
 from wan_cli.errors import UsageError
 from wan_cli.models import Task
 from wan_cli.ui.document import task_document
-from wan_cli.ui.messages import say_error, warning_line
+from wan_cli.ui.messages import say_error
 from wan_cli.ui.reporter import reporter_for
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Session:
                     return  # Windows, or not the main thread: Ctrl-C raises KeyboardInterrupt there
 
     def _log(self) -> None:
-        handler = logging.StreamHandler(_Talk(self.app))  # type: ignore[arg-type]
+        handler = logging.StreamHandler(_Talk(self.app))
         handler.setFormatter(logging.Formatter("%(message)s"))
         logger = logging.getLogger("wan")
         logger.handlers, logger.propagate = [handler], False
@@ -136,8 +136,8 @@ class _Talk:
 
 def _data(tasks: list[Task], wish: Wish, cwd: str) -> list[str]:
     """The lines of standard output: paths; handles with ``--no-wait``; addresses with ``--no-download``."""
-    from wan_cli.models import Done, Saved  # noqa: PLC0415
-    from wan_cli.ui.document import typed_path  # noqa: PLC0415
+    from wan_cli.models import Done, Saved
+    from wan_cli.ui.document import typed_path
 
     lines = []
     for task in tasks:
@@ -148,6 +148,3 @@ def _data(tasks: list[Task], wish: Wish, cwd: str) -> list[str]:
         if not wish.wait and task.handle and task.state.kind in ("pending", "done"):
             lines.append(task.handle)
     return lines
-
-
-__all__ = ["GRACE_S", "Session", "seconds", "warning_line"]

@@ -60,7 +60,7 @@ def _exit_codes() -> str:
 
 
 def _errors() -> str:
-    from wan_cli import errors  # noqa: PLC0415
+    from wan_cli import errors
 
     tree = (errors.__doc__ or "").split("::\n", 1)[1]
     return (
@@ -70,7 +70,7 @@ def _errors() -> str:
 
 
 def _environment() -> str:
-    from wan_cli.catalog import BUILTIN, capabilities  # noqa: PLC0415
+    from wan_cli.catalog import BUILTIN, capabilities
 
     lines = ["Keys and base URLs:", ""]
     for name in BUILTIN:
@@ -90,9 +90,9 @@ def _environment() -> str:
 
 
 def _schema() -> str:
-    import json  # noqa: PLC0415
+    import json
 
-    from wan_cli.ui.schema import load  # noqa: PLC0415
+    from wan_cli.ui.schema import load
 
     return json.dumps(load(), indent=2)
 

@@ -21,16 +21,19 @@ if TYPE_CHECKING:
 
 def bring(app: App, words: list[str], options: Uploading) -> int:
     """Check every file, then upload them, and print one address a line."""
-    from wan_cli.providers import load  # noqa: PLC0415
+    from wan_cli.providers import load
 
     app.use(sandbox=options.sandbox)
     named = options.provider or app.config.get("provider")
     takers = [name for name in BUILTIN if load(name).uploads]
     if named and named not in BUILTIN:
-        raise UsageError(f"--provider {one_line(named)}: not a provider; there are {', '.join(BUILTIN)}", hint="wan models")
+        raise UsageError(
+            f"--provider {one_line(named)}: not a provider; there are {', '.join(BUILTIN)}", hint="wan models"
+        )
     if named and named not in takers:
         raise UnsupportedOption(
-            f"{named} takes no uploads: pictures go inside the request; {' and '.join(takers)} does", hint=f"use -p {takers[0]}"
+            f"{named} takes no uploads: pictures go inside the request; {' and '.join(takers)} does",
+            hint=f"use -p {takers[0]}",
         )
     name = named or next((name for name in takers if app.sandbox or app.has_key(name)), None)
     if name is None:
@@ -45,14 +48,19 @@ def bring(app: App, words: list[str], options: Uploading) -> int:
 
     async def work(engine: Engine) -> list[Task]:
         print_ = app.key_print(name)
+        service = engine.service(name)
         for file in files:
-            found.append(await upload(engine, engine.service(name), file, model=model, trace=f"upload-{file.sha256[:16]}", key_print=print_))
+            trace = f"upload-{file.sha256[:16]}"
+            found.append(await upload(engine, service, file, model=model, trace=trace, key_print=print_))
         return []
 
     Session(app=app, quiet=options.quiet, verbose=options.verbose).run(work)
     if app.say_json == "json":
         rows = [
-            {"path": word, "url": place.url, "id": place.file_id, "duration_token": place.duration_token, "sha256": file.sha256}
+            {
+                "path": word, "url": place.url, "id": place.file_id, "duration_token": place.duration_token,
+                "sha256": file.sha256,
+            }
             for word, file, place in zip(words, files, found, strict=True)
         ]  # fmt: skip
         return app.emit([], None, 0, files=rows)

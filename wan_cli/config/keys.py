@@ -1,7 +1,7 @@
 """Keys: where each comes from, and the one origin it may be sent to.
 
-Threats S3, S17 and S19 of reliability.md. A key of the environment goes with the environment's (or the default) base URL; a key
-that the user's file names goes with the base URL of the same table. There is no flag that takes a key's value.
+Threats S3, S17 and S19 of reliability.md. A key of the environment goes with the environment's (or the default) base
+URL; a key that the user's file names goes with the base URL of the same table. No flag takes a key's value.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class Account:
         if self.key is None:
             env = capabilities(self.provider).key_env
             raise KeyMissing(
-                f"no key for {self.provider}: {env} is not set", hint=f"export {env}=…, or try it offline with --sandbox"
+                f"no key for {self.provider}: {env} is not set",
+                hint=f"export {env}=…, or try it offline with --sandbox",
             )
         if self.key.origin != self.origin:
             raise KeyOrigin(
@@ -106,7 +107,10 @@ def _base_url(offered: Capabilities, config: Config) -> tuple[str, str, str]:
     if table and table.region:
         if table.region not in offered.regions:
             known = ", ".join(offered.regions) or "none"
-            raise ConfigInvalid(f"{where}: region {one_line(table.region)} is not known; regions: {known}", hint=f"edit {config.user_file}")
+            raise ConfigInvalid(
+                f"{where}: region {one_line(table.region)} is not known; regions: {known}",
+                hint=f"edit {config.user_file}",
+            )
         in_file, source = offered.regions[table.region], where
     if table and table.base_url:
         in_file, source = table.base_url, where
@@ -122,7 +126,9 @@ def _check_base(base_url: str, source: str, *, allow_http: bool) -> None:
     except ValueError:
         parts, port_ok = urlsplit(""), False
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_ok or parts.username or parts.query:
-        raise ConfigInvalid(f"the base URL from {source} is not an address such as https://host/path", hint="wan help environment")
+        raise ConfigInvalid(
+            f"the base URL from {source} is not an address such as https://host/path", hint="wan help environment"
+        )
     if parts.scheme == "http" and not allow_http and not is_loopback(parts.hostname):
         raise ConfigInvalid(
             f"the base URL from {source} is plain http, so anybody on the way could read the key",
@@ -176,7 +182,9 @@ def read_key_file(path: Path) -> str:
             # a container's secret is owned by root and readable by its group; anything else has to be 0600
             loose = stat.S_IMODE(info.st_mode) & (0o077 if info.st_uid == os.getuid() else 0o007)
             if hasattr(os, "getuid") and loose and not str(path).startswith("/run/secrets/"):
-                raise ConfigInvalid(f"the key file {path} can be read by others", hint=f"chmod 600 {shlex.quote(str(path))}")
+                raise ConfigInvalid(
+                    f"the key file {path} can be read by others", hint=f"chmod 600 {shlex.quote(str(path))}"
+                )
             return clean(file.read(65_536), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigInvalid(f"the key file {path} cannot be read: {one_line(str(error))}") from error
@@ -189,6 +197,10 @@ def run_key_command(command: list[str]) -> str:
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=KEY_COMMAND_S, check=True, text=True
         )
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError) as error:
-        reason = f"exit {error.returncode}" if isinstance(error, subprocess.CalledProcessError) else type(error).__name__
-        raise ConfigInvalid(f"the key command {one_line(command[0])} failed: {reason}", hint="run it by hand") from error
+        reason = (
+            f"exit {error.returncode}" if isinstance(error, subprocess.CalledProcessError) else type(error).__name__
+        )
+        raise ConfigInvalid(
+            f"the key command {one_line(command[0])} failed: {reason}", hint="run it by hand"
+        ) from error
     return clean(done.stdout.partition("\n")[0], f"key_command {command[0]}")

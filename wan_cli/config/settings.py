@@ -77,7 +77,7 @@ def config_path(env: Mapping[str, str]) -> Path:
     """Return where the user's file is, whether or not it exists."""
     if named := env.get("WAN_CONFIG"):
         return Path(named).expanduser()
-    from platformdirs import user_config_path  # noqa: PLC0415 - only commands that need settings pay for it
+    from platformdirs import user_config_path
 
     return user_config_path("wan", appauthor=False) / "config.toml"
 
@@ -86,7 +86,7 @@ def state_folder(env: Mapping[str, str]) -> Path:
     """Return where ledger and sandbox live."""
     if named := env.get("WAN_STATE_DIR"):
         return Path(named).expanduser()
-    from platformdirs import user_state_path  # noqa: PLC0415
+    from platformdirs import user_state_path
 
     return user_state_path("wan", appauthor=False)
 
@@ -96,7 +96,7 @@ def load(env: Mapping[str, str], cwd: Path) -> Config:
     user_path = config_path(env)
     user = None
     if user_path.is_file():
-        from wan_cli.config.shapes import UserFile  # noqa: PLC0415 - pydantic, only where there is a file
+        from wan_cli.config.shapes import UserFile
 
         user = _read(user_path, UserFile)
     elif env.get("WAN_CONFIG"):
@@ -107,7 +107,7 @@ def load(env: Mapping[str, str], cwd: Path) -> Config:
         _take(settings, caps, user.defaults.model_dump(exclude_none=True), str(user_path))
     project = _find_project(cwd, env)
     if project:
-        from wan_cli.config.shapes import ProjectFile  # noqa: PLC0415
+        from wan_cli.config.shapes import ProjectFile
 
         said = _read(project, ProjectFile).flat().model_dump(exclude_none=True)
         if "output" in said:
@@ -139,9 +139,9 @@ def _take(settings: dict[str, Setting], caps: list[Setting], values: Mapping[str
 
 
 def _read(path: Path, shape: type[ShapeT]) -> ShapeT:
-    import tomllib  # noqa: PLC0415
+    import tomllib
 
-    from pydantic import ValidationError  # noqa: PLC0415
+    from pydantic import ValidationError
 
     try:
         return shape.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
@@ -176,5 +176,7 @@ def _below(project: Path, output: str) -> str:
     """Return a project's output made absolute. Raises ``ConfigInvalid`` where it leaves the project's folder."""
     parts = output.replace("\\", "/").split("/")
     if output.startswith(("/", "~")) or ".." in parts or ":" in parts[0]:
-        raise ConfigInvalid(f"{project}: output: {one_line(output)} leaves the project's folder", hint=f"edit {project}")
+        raise ConfigInvalid(
+            f"{project}: output: {one_line(output)} leaves the project's folder", hint=f"edit {project}"
+        )
     return str(project.parent / output) + ("/" if output.endswith("/") else "")

@@ -62,7 +62,7 @@ class Limits:
         return self.wall_s if kind == "image" else self.video_wall_s
 
 
-class Again(Exception):  # noqa: N818 - a class of outcome, translated before a user meets it
+class Again(Exception):
     """An attempt failed, and another may not. ``wait`` is in seconds where the server says how long.
 
     ``unusable``: bytes came, and they are no result.

@@ -36,7 +36,7 @@ _WHOLE, _PARTIAL, _UNSATISFIED, _TOO_MANY = 200, 206, 416, 429
 _SERVER_ERRORS = 500
 
 
-class Expired(Exception):  # noqa: N818 - not an error yet: the engine asks the provider for a fresh address
+class Expired(Exception):
     """The address answered 403, 404 or 410. ``head`` is the beginning of what it said, safe to show."""
 
     def __init__(self, status: int, head: str) -> None:
@@ -52,7 +52,7 @@ class Fetcher:
     trying again may help. With ``check_addresses`` off (an in-process transport) no name is resolved.
     """
 
-    def __init__(  # noqa: PLR0913 - everything from outside comes in here
+    def __init__(
         self,
         *,
         api_origin: str,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from wan_cli.engine.loop import Engine, Service
+from wan_cli.engine.loop import Engine, Service, model_of
 from wan_cli.engine.submit import learn
 from wan_cli.engine.waiting import pause
 from wan_cli.errors import InternalError, KeyRejected, WanError
-from wan_cli.models import Done, Failed, Lost, Pending, Task, TaskChanged
+from wan_cli.models import Done, Lost, Pending, Task, TaskChanged
 from wan_cli.text import one_line
 from wan_cli.transport.client import AnswerLost, NotSent
 from wan_cli.transport.drive import Refusal, drive
@@ -45,7 +45,7 @@ async def poll(engine: Engine, task: Task, ends: float) -> Task:
     service = engine.service(task.provider)
     seen = _Patience()
     while isinstance(task.state, Pending):
-        wait = pause(engine.makes(task), seen.polls, engine.rand(), asked=seen.asked, failures=seen.failures)
+        wait = pause(model_of(task).makes, seen.polls, engine.rand(), asked=seen.asked, failures=seen.failures)
         left = ends - engine.monotonic()
         if left <= 0:
             return engine.trouble(task, "timeout_waiting", "still running; nothing is lost")
@@ -63,7 +63,9 @@ async def ask(engine: Engine, task: Task, service: Service, seen: _Patience | No
         raise InternalError(f"{task.id} is not at the provider")
     seen.polls, seen.asked = seen.polls + 1, None
     try:
-        answer = await engine.unless(engine.stop, drive(service.provider.poll(state), service.provider, service.api.send))
+        answer = await engine.unless(
+            engine.stop, drive(service.provider.poll(state), service.provider, service.api.send)
+        )
     except Refusal as refusal:
         return _refused(engine, task, service, refusal, seen)
     except (NotSent, AnswerLost) as lost:
@@ -73,10 +75,12 @@ async def ask(engine: Engine, task: Task, service: Service, seen: _Patience | No
     seen.failures = seen.gone = 0
     seen.asked = answer.facts.retry_after_s if answer.facts else None
     if isinstance(answer, Done) and not answer.outputs:
-        answer = await _without_result(engine, state, service, answer)
-        if answer is None:
+        again = await _without_result(engine, state, service)
+        if again is None:
             message = "the provider reports success and names no result"
-            return engine.save(replace(task, state=Lost(code="task_vanished", message=message), finished_at=engine.now()))
+            lost = Lost(code="task_vanished", message=message)
+            return engine.save(replace(task, state=lost, finished_at=engine.now()))
+        answer = again
     task = replace(task, trouble=None)
     if isinstance(answer, Pending):
         return _still_pending(engine, task, state, answer)
@@ -93,7 +97,7 @@ def _still_pending(engine: Engine, task: Task, before: Pending, answer: Pending)
     return engine.save(learn(task, answer, engine.now()))
 
 
-async def _without_result(engine: Engine, state: Pending, service: Service, answer: Done) -> Answer | None:
+async def _without_result(engine: Engine, state: Pending, service: Service) -> Answer | None:
     for _ in range(EMPTY_POLLS):
         await engine.pause(EMPTY_S)
         try:
@@ -136,13 +140,3 @@ def _broken(engine: Engine, task: Task, reason: str, seen: _Patience) -> Task:
     if seen.failures == WARN_FAILURES:
         return engine.warn(task, f"{WARN_FAILURES} polls in a row failed, the last with: {one_line(reason)}")
     return task
-
-
-async def collect(engine: Engine, task: Task) -> Task:
-    """From ``Done``: fetch every result, check it, put it under its name."""
-    from wan_cli.engine.delivery import deliver  # noqa: PLC0415 - files and pictures, only where there are some
-
-    return await deliver(engine, task)
-
-
-__all__ = ["Failed", "ask", "collect", "poll"]

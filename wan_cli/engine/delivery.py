@@ -9,24 +9,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from wan_cli import geometry, naming
 from wan_cli.download import Expired
-from wan_cli.engine.loop import Engine, Service, Stopped, model_of
+from wan_cli.engine.loop import Engine, Service, model_of
 from wan_cli.errors import DownloadFailed, WanError, WriteFailed
-from wan_cli.media import EXTENSIONS, MAX_PIXELS, Sniffed, inspect, mime_of_extension
-from wan_cli.models import Done, File, Lost, Output, Pending, Saved, Target, Task, TaskChanged, Transfer
+from wan_cli.media import EXTENSIONS, Sniffed, inspect, mime_of_extension
+from wan_cli.models import Done, File, Lost, Output, Pending, Saved, Task, TaskChanged, Transfer
 from wan_cli.publish import Part, convert
 from wan_cli.text import one_line
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 CAPS = {"image": 100 * 1024 * 1024, "video": 2 * 1024 * 1024 * 1024}
 """The most bytes of one result (reliability.md section 5)."""
@@ -85,12 +80,15 @@ async def _round(engine: Engine, task: Task) -> tuple[list[_Fetched], Task]:
 
 async def _fresh(engine: Engine, task: Task) -> Task:
     """Ask the provider for fresh addresses, once (reliability.md D01). An answer that was all is gone with them."""
-    from wan_cli.engine.collect import ask  # noqa: PLC0415 - it imports this module's caller
+    from wan_cli.engine.collect import ask
 
     before = task.state
     assert isinstance(before, Done)  # noqa: S101
     if task.task_id is None:
-        lost = Lost(code="result_expired", message="the result's address has expired, and the provider keeps no task to ask about")
+        lost = Lost(
+            code="result_expired",
+            message="the result's address has expired, and the provider keeps no task to ask about",
+        )
         return engine.save(replace(task, state=lost)) if not before.files else task
     service = engine.service(task.provider)
     asked = await ask(engine, replace(task, state=service.provider.adopt(task.task_id)), service)
@@ -238,7 +236,7 @@ def _write_sidecar(task: Task, file: File, path: Path) -> None:
         "sandbox": task.sandbox, "model": job.model, "provider_model": task.provider_model, "verb": job.verb,
         "prompt": job.prompt, "size": job.size, "aspect": job.aspect, "seed": job.seed, "n": job.n,
         "watermark": job.watermark, "thinking": job.thinking, "params": dict(job.params),
-        "references": [{"name": m.file.name if m.file else None, "sha256": m.file.sha256 if m.file else None} for m in job.media],
+        "references": [{"name": m.file.name, "sha256": m.file.sha256} for m in job.media if m.file],
         "cost": {"estimated": task.cost.estimated, "actual": task.cost.actual, "unit": task.cost.unit},
     }  # fmt: skip
     target = path.with_name(path.name + ".json")
@@ -256,7 +254,9 @@ def _saved(engine: Engine, task: Task) -> Task:
     """From ``Done`` with every file in place to ``Saved``, compared with what was asked for."""
     state = task.state
     assert isinstance(state, Done)  # noqa: S101
-    task = replace(task, state=Saved(files=state.files), trouble=None, differences=tuple(differences(task, state.files)))
+    task = replace(
+        task, state=Saved(files=state.files), trouble=None, differences=tuple(differences(task, state.files))
+    )
     for difference in task.differences:
         task = replace(task, warnings=(*task.warnings, difference)) if difference not in task.warnings else task
     return engine.save(task)
@@ -296,6 +296,3 @@ def reopened(task: Task) -> Task:
     if task.task_id is None or any(file.path is None for file in task.state.files):
         return task
     return replace(task, state=Pending(task_id=task.task_id, ref={"task_id": task.task_id}))
-
-
-__all__ = ["MAX_PIXELS", "Stopped", "Target", "deliver", "differences", "os", "reopened"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -42,7 +42,7 @@ class Service:
     close: Callable[[], Awaitable[None]]
 
 
-class Stopped(Exception):  # noqa: N818 - the user's wish, not an error
+class Stopped(Exception):
     """A signal asked to stop; the task keeps the state it has."""
 
 
@@ -72,50 +72,62 @@ class Engine:
     cool_until: dict[str, float] = field(default_factory=dict)
     """Per origin: no purchase before this time (monotonic), because the provider asked for it."""
 
-    async def run(
-        self, task: Task, *, wait: bool = True, download: bool = True, timeout: float | None = None
-    ) -> Task:
-        """Take ``task`` as far as it goes: to files, to acceptance (``wait=False``), or to a deadline in seconds.
+    async def run(self, task: Task, *, wait: bool = True, download: bool = True, limit: float | None = None) -> Task:
+        """Take ``task`` as far as it goes: to files, to acceptance (``wait=False``), or to a limit in seconds.
 
         Never raises for what happens to the task: its state, ``trouble`` and ``warnings`` tell.
         """
-        from wan_cli.engine.collect import collect, poll  # noqa: PLC0415 - they import this module's names
-        from wan_cli.engine.submit import resume, submit  # noqa: PLC0415
-
-        ends = self.monotonic() + (DEADLINES_S[self.makes(task)] if timeout is None else timeout)
-        while not self.ledger.claim(task.id):
-            task = self.ledger.get(task.id)
-            if task.state.kind in TERMINAL or self.monotonic() >= ends or not wait:
-                return task
-            try:
-                await self.pause(ATTACHED_S)
-            except Stopped:
-                return task
+        ends = self.monotonic() + (DEADLINES_S[model_of(task).makes] if limit is None else limit)
+        owned = False
         try:
-            if task.state.kind != "new":
-                task = self._latest(task)
-            while True:
-                match task.state.kind:
-                    case "new":
-                        step = submit(self, task)
-                    case "sending":
-                        step = resume(self, task)
-                    case "pending" if wait:
-                        step = poll(self, task, ends)
-                    case "done" if download and wait:
-                        step = collect(self, task)
-                    case _:
-                        return task
-                before = task
-                task = await step
-                if task.state.kind in ("pending", "done") and task.trouble and task.trouble != before.trouble:
-                    return task
-                if task.state == before.state and before.state.kind != "pending":
-                    return task
+            owned, task = await self._own(task, ends, wait=wait)
+            while owned and (step := self._step(task, ends, wait=wait, download=download)):
+                before, task = task, await step
+                if task.state == before.state or (task.trouble and task.trouble != before.trouble):
+                    break
         except Stopped:
             return self.ledger.get(task.id)
         finally:
-            self.ledger.release(task.id)
+            if owned:
+                self.ledger.release(task.id)
+        return task
+
+    def _step(self, task: Task, ends: float, *, wait: bool, download: bool) -> Coroutine[Any, Any, Task] | None:
+        """Choose the next step by the state; ``None`` where there is none."""
+        from wan_cli.engine.collect import poll
+        from wan_cli.engine.delivery import deliver
+        from wan_cli.engine.submit import resume, submit
+
+        match task.state.kind:
+            case "new":
+                return submit(self, task)
+            case "sending":
+                return resume(self, task)
+            case "pending" if wait:
+                return poll(self, task, ends)
+            case "done" if wait and download:
+                return deliver(self, task)
+            case _:
+                return None
+
+    async def _own(self, task: Task, ends: float, *, wait: bool) -> tuple[bool, Task]:
+        """Become the one process that works on the task, or watch the one that does until it lets go."""
+        while not self.ledger.claim(task.id):
+            task = self.ledger.get(task.id)
+            if task.state.kind in TERMINAL or self.monotonic() >= ends or not wait:
+                return False, task
+            await self.pause(ATTACHED_S)
+        if task.state.kind == "new":
+            stored = self.ledger.get(task.id)
+            return True, task if stored.state.kind == "new" else self._merged(stored, task)
+        return True, self._merged(self.ledger.get(task.id), task)
+
+    @staticmethod
+    def _merged(stored: Task, wanted: Task) -> Task:
+        """Return what the ledger has, since another process may have taken the task further; the aim is this call's."""
+        reopened = stored.state.kind == "saved" and wanted.state.kind == "pending"
+        state = wanted.state if reopened else stored.state
+        return replace(stored, state=state, job=wanted.job, target=wanted.target, trouble=None)
 
     async def run_all(self, tasks: list[Task], **how: Any) -> list[Task]:
         """Take several tasks along at the same time; one that fails never takes another with it."""
@@ -196,16 +208,6 @@ class Engine:
     def gate(self, provider: str) -> asyncio.Semaphore:
         """Return what keeps the purchases of one provider to :attr:`submits` at a time."""
         return self._gates.setdefault(provider, asyncio.Semaphore(self.submits))
-
-    @staticmethod
-    def makes(task: Task) -> Any:
-        """Return whether the task's model makes images or videos; unknown models count as images."""
-        return model_of(task).makes
-
-    def _latest(self, task: Task) -> Task:
-        """Return what the ledger has: another process may have taken the task further before it let go."""
-        stored = self.ledger.get(task.id)
-        return replace(stored, job=task.job, target=task.target)
 
 
 def model_of(task: Task) -> Model:

@@ -7,12 +7,27 @@ without a documented key; what came back is durable before anything else is done
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from wan_cli.catalog import capabilities
 from wan_cli.engine.loop import Engine, Service, Stopped
-from wan_cli.errors import FileInvalid, InternalError, NetworkError, WanError
-from wan_cli.models import Cost, Done, Facts, Failed, LocalFile, New, Pending, Sending, Task, TaskChanged, Unknown, Upload
+from wan_cli.errors import Charged, FileInvalid, InternalError, NetworkError, WanError
+from wan_cli.models import (
+    Cost,
+    Done,
+    Facts,
+    Failed,
+    LocalFile,
+    New,
+    Pending,
+    Sending,
+    Task,
+    TaskChanged,
+    Unknown,
+    Upload,
+)
 from wan_cli.text import one_line, safe_text
 from wan_cli.transport.client import AnswerLost, NotSent
 from wan_cli.transport.drive import Refusal, drive
@@ -22,6 +37,9 @@ if TYPE_CHECKING:
     import httpx
 
     from wan_cli.models import Answer
+
+_EXPIRES = re.compile(r"[?&]Expires=(\d{9,11})(?:&|$)", re.ASCII)
+"""When a signed address of Alibaba's object store ends, in seconds since the epoch."""
 
 KEPT_RAW = 64 * 1024
 """Characters of an unreadable answer that stay with the task; the ledger's attempt has all of it."""
@@ -52,7 +70,9 @@ async def resume(engine: Engine, task: Task) -> Task:
     return _unknown(engine, task, ended)
 
 
-async def upload(engine: Engine, service: Service, file: LocalFile, *, model: str, trace: str, key_print: str) -> Upload:
+async def upload(
+    engine: Engine, service: Service, file: LocalFile, *, model: str, trace: str, key_print: str
+) -> Upload:
     """Upload one file, or find that it was uploaded within the last day. Raises ``WanError``; nothing was bought."""
     name, origin = service.provider.name, service.api.origin
     known = engine.ledger.known_upload(
@@ -73,7 +93,9 @@ async def upload(engine: Engine, service: Service, file: LocalFile, *, model: st
         except Refusal as refusal:
             verdict = judge(service.provider, refusal.fault, date=refusal.date)
         else:
-            engine.ledger.remember_upload(sha256=file.sha256, provider=name, origin=origin, key_print=key_print, upload=found)
+            engine.ledger.remember_upload(
+                sha256=file.sha256, provider=name, origin=origin, key_print=key_print, upload=found
+            )
             return found
         match tries.after(verdict, engine.now(), engine.rand()):
             case Again(wait):
@@ -81,7 +103,9 @@ async def upload(engine: Engine, service: Service, file: LocalFile, *, model: st
             case Refused(error):
                 raise error
             case Unclear(reason):
-                raise NetworkError(f"the upload of {file.name} to {name} failed: {reason}", hint="run the command again")
+                raise NetworkError(
+                    f"the upload of {file.name} to {name} failed: {reason}", hint="run the command again"
+                )
 
 
 async def _uploaded(engine: Engine, task: Task, service: Service) -> Task:
@@ -111,7 +135,9 @@ async def _buy(engine: Engine, task: Task, service: Service, purchase: Purchase)
             purchase.begun = engine.now()
         sending = Sending(at=purchase.begun, attempts=attempts)
         submitted = task.submitted_at or engine.now()
-        task = engine.save(replace(task, state=sending, submitted_at=submitted, charged="unknown", charge_basis="assumed"))
+        task = engine.save(
+            replace(task, state=sending, submitted_at=submitted, charged="unknown", charge_basis="assumed")
+        )
         answer = await _attempt(engine, task, service, attempts, repeated=purchase.doubt is not None)
         if not isinstance(answer, (Refused, Later, Unclear)):
             return _accepted(engine, task, service, answer)
@@ -182,8 +208,10 @@ def learn(task: Task, answer: Answer, now: float) -> Task:
         usage=facts.usage or task.usage,
         finished_at=(task.finished_at or facts.finished_at or now) if ended else None,
     )
+    if isinstance(answer, Done):
+        task = replace(task, expires_at=_expiry(task, answer))
     if ended and facts.charged_amount is not None:
-        charged = "yes" if facts.charged_amount else "no"
+        charged: Charged = "yes" if facts.charged_amount else "no"
         cost = Cost(estimated=task.cost.estimated, actual=facts.charged_amount, unit=task.cost.unit)
         return replace(task, cost=cost, charged=charged, charge_basis="provider")
     if isinstance(answer, Failed):
@@ -191,6 +219,15 @@ def learn(task: Task, answer: Answer, now: float) -> Task:
     if answer.kind == "cancelled":
         return replace(task, charged="unknown", charge_basis="assumed")
     return task
+
+
+def _expiry(task: Task, answer: Done) -> float | None:
+    """Return when the first address expires: as it says itself, else as the provider documents (epoch seconds)."""
+    stated = [float(found[1]) for output in answer.outputs if (found := _EXPIRES.search(output.url or ""))]
+    if stated:
+        return min(stated)
+    hours = capabilities(task.provider).result_hours
+    return None if hours is None or task.finished_at is None else task.finished_at + hours * 3600
 
 
 def failed(error: WanError) -> Failed:

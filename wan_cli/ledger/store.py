@@ -223,7 +223,7 @@ class Ledger:
             place = uploads.Place(sha256, provider, origin, key_print)
             uploads.remember(db, place, upload, self._clock())
 
-    def known_upload(  # noqa: PLR0913 - the four parts of the key, and how old it may be
+    def known_upload(
         self, *, sha256: str, provider: str, origin: str, key_print: str, now: float, max_age_s: float = 86_400
     ) -> Upload | None:
         """Return an earlier upload that still holds at ``now``: until it expires where that is known, else by age.

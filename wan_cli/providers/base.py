@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from wan_cli.catalog import Capabilities, capabilities
 from wan_cli.errors import WanError
-from wan_cli.models import Answer, ChargeBasis, Done, Flow, Job, LocalFile, Media, Output, Pending, Upload
+from wan_cli.models import Answer, ChargeBasis, Flow, Job, LocalFile, Media, Output, Pending, Upload
 
 TaskId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,200}$")]
 """A provider's task id; anything else never becomes part of an address (reliability.md R07, R08)."""
@@ -36,7 +36,7 @@ class Reply(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
 
-class Unreadable(Exception):  # noqa: N818 - it describes an answer; it is not an error a user meets
+class Unreadable(Exception):
     """An accepted request's answer that does not mean anything; ``reason`` says in what way."""
 
     def __init__(self, reason: str) -> None:
@@ -121,7 +121,7 @@ class Provider(ABC):
                 return base.removesuffix(suffix)
         return base
 
-    def request(  # noqa: PLR0913 - an HTTP request has that many parts
+    def request(
         self,
         method: str,
         path: str,
@@ -258,9 +258,3 @@ def reference_name(media: Media) -> str:
 def path_part(task_id: str) -> str:
     """Quote an id for use as one part of a path (reliability.md R08)."""
     return quote(task_id, safe="")
-
-
-__all__ = [
-    "Answer", "Done", "Embedded", "Fault", "Form", "Provider", "Reply", "TaskId", "Unreadable", "outputs", "path_part",
-    "reference_name",
-]  # fmt: skip

@@ -26,7 +26,7 @@ __all__ = ["CONTRACTS", "InProcess", "World", "results"]
 _HOME = {"CONTRACTS": "transport", "InProcess": "transport", "results": "transport", "World": "world"}
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401  (PEP 562: the type of a module attribute is the attribute's own)
+def __getattr__(name: str) -> Any:
     if name not in _HOME:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)

@@ -271,7 +271,7 @@ def _source(text: str, world: World) -> _Source:
 
 
 def _measure(data: bytes) -> tuple[int, int]:
-    from PIL import Image  # noqa: PLC0415  (only requests with inline pictures need it)
+    from PIL import Image
 
     bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
     try:

@@ -223,7 +223,7 @@ class World:
 
     def keep_stand_in(self, url: str) -> str:
         """Remember a plain 512x512 picture in a colour taken from `url`, which no network is here to fetch."""
-        from PIL import Image  # noqa: PLC0415  (heavy, and needed only here)
+        from PIL import Image
 
         colour = hashlib.sha256(url.encode()).digest()
         png = BytesIO()
@@ -244,7 +244,7 @@ class World:
 
     def _drawn(self, picture: Picture) -> bytes:
         if self._draw is None:
-            from wan_cli.sandbox.draw import picture as draw  # noqa: PLC0415  (heavy, and only downloads need it)
+            from wan_cli.sandbox.draw import picture as draw
 
             self._draw = draw
         details = picture.model_dump(exclude={"prompt", "width", "height", "inputs"})

@@ -40,7 +40,7 @@ class Deadlines:
     b64_bytes: int = 48 * 1024 * 1024
 
 
-class NotSent(Exception):  # noqa: N818 - a class of outcome, translated before a user meets it
+class NotSent(Exception):
     """No byte of the request left, certainly; ``error`` says why. ``final`` where trying again cannot help."""
 
     def __init__(self, error: WanError, *, final: bool = False) -> None:
@@ -49,7 +49,7 @@ class NotSent(Exception):  # noqa: N818 - a class of outcome, translated before 
         self.final = final
 
 
-class AnswerLost(Exception):  # noqa: N818 - a class of outcome, translated before a user meets it
+class AnswerLost(Exception):
     """The request left, and no whole answer came. ``raw`` is what did come."""
 
     def __init__(self, reason: str, *, raw: bytes = b"", status: int | None = None) -> None:
@@ -76,7 +76,7 @@ class Api:
     ``key`` is called at the first request; ``transport`` replaces the network (the sandbox, tests).
     """
 
-    def __init__(  # noqa: PLR0913 - everything from outside comes in here
+    def __init__(
         self,
         origin: str,
         key: Callable[[], str],
@@ -152,7 +152,7 @@ class Api:
         return response
 
     async def fetch(self, request: httpx.Request) -> httpx.Response:
-        """Fetch a result that the API itself serves, with the key. Raises ``httpx.TransportError``, as a client does."""
+        """Fetch a result that the API itself serves, with the key. Raises ``httpx.TransportError``."""
         try:
             return await self.send(request, pictures=2)
         except NotSent as error:
@@ -170,7 +170,9 @@ class Api:
                 async for chunk in response.aiter_bytes():
                     data += chunk
                     if len(data) > cap:
-                        raise AnswerLost(f"the answer is larger than {cap:,} bytes", raw=bytes(data[:cap]), status=status)
+                        raise AnswerLost(
+                            f"the answer is larger than {cap:,} bytes", raw=bytes(data[:cap]), status=status
+                        )
             finally:
                 await response.aclose()
                 client.cookies.clear()
@@ -187,7 +189,9 @@ class Api:
             what = one_line(str(error)) or type(error).__name__
             raise AnswerLost(f"the connection broke: {what}", raw=bytes(data), status=status) from error
         except httpx.DecodingError as error:
-            raise AnswerLost(f"the answer cannot be decoded: {one_line(str(error))}", raw=bytes(data), status=status) from error
+            raise AnswerLost(
+                f"the answer cannot be decoded: {one_line(str(error))}", raw=bytes(data), status=status
+            ) from error
         kept = {k: v for k, v in response.headers.multi_items() if k not in ("content-encoding", "content-length")}
         return httpx.Response(status, headers=kept, content=bytes(data), request=request)
 
@@ -200,7 +204,11 @@ class Api:
         if isinstance(message, httpx.Request):
             text = f"> {message.method} {message.url}\n" + _headers(message.headers) + _shown(message.content)
         else:
-            text = f"< {message.status_code} {message.reason_phrase}\n" + _headers(message.headers) + _shown(message.content)
+            text = (
+                f"< {message.status_code} {message.reason_phrase}\n"
+                + _headers(message.headers)
+                + _shown(message.content)
+            )
         log.debug("%s", safe_text(redact(text, [self._key()]), 20_000))
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Refusal(Exception):  # noqa: N818 - a class of outcome, translated before a user meets it
+class Refusal(Exception):
     """The provider answered, and the answer is no."""
 
     def __init__(self, fault: Fault, response: httpx.Response) -> None:
@@ -26,9 +26,7 @@ class Refusal(Exception):  # noqa: N818 - a class of outcome, translated before 
         self.raw = response.content
 
 
-async def drive(
-    flow: Flow[T], provider: Provider, send: Callable[[httpx.Request], Awaitable[httpx.Response]]
-) -> T:
+async def drive(flow: Flow[T], provider: Provider, send: Callable[[httpx.Request], Awaitable[httpx.Response]]) -> T:
     """Send what ``flow`` yields until it returns.
 
     Raises :class:`Refusal` for a refusal, :class:`~wan_cli.transport.client.AnswerLost` for an answer that cannot be

@@ -1,7 +1,7 @@
 """What a failed submit means, and what may follow: the one place where sending again is decided.
 
-Source: reliability.md section 4.5 (classes) and 5 (numbers); RFC 9110 section 9.2.2: a request that is not idempotent is
-repeated only where it was certainly not applied, or where the provider documents a key for it.
+Source: reliability.md section 4.5 (classes) and 5 (numbers); RFC 9110 section 9.2.2: a request that is not idempotent
+is repeated only where it was certainly not applied, or where the provider documents a key for it.
 """
 
 from __future__ import annotations
@@ -141,7 +141,9 @@ def judge(provider: Provider, fault: Fault, *, repeated: bool = False, date: str
         return Unclear(f"HTTP 409 on a repeat: {fault.message}", 409)
     known = provider.errors.get(fault.code or "")
     if known is None and (fault.status >= 500 or fault.status in _UNCLEAR_STATUS or fault.status < 300):  # noqa: PLR2004
-        return Unclear(f"HTTP {fault.status}: {fault.message}" if fault.message else f"HTTP {fault.status}", fault.status)
+        return Unclear(
+            f"HTTP {fault.status}: {fault.message}" if fault.message else f"HTTP {fault.status}", fault.status
+        )
     kind = known or _BY_STATUS.get(fault.status, errors.ConfigInvalid if fault.status < 400 else errors.RequestRejected)  # noqa: PLR2004
     error = as_error(provider, fault, kind)
     if isinstance(error, errors.RateLimited):
@@ -170,7 +172,9 @@ def as_error(provider: Provider, fault: Fault, kind: type[errors.WanError]) -> e
     request = f", request {one_line(fault.request_id, 80)}" if fault.request_id else ""
     if fault.status < 400 and fault.status >= 300:  # noqa: PLR2004 - a redirect (reliability.md N17)
         said = "the API answered with a redirect, which is never followed with a key"
-    hint = next((text for cls, text in _HINTS.items() if issubclass(kind, cls)), "change the request; wan models {name}")
+    hint = next(
+        (text for cls, text in _HINTS.items() if issubclass(kind, cls)), "change the request; wan models {name}"
+    )
     return kind(
         f"{provider.name} refused: {said}{code} [HTTP {fault.status}{request}]",
         hint=hint.format(

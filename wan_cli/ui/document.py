@@ -151,7 +151,7 @@ def task_document(
     }  # fmt: skip
 
 
-def document(  # noqa: PLR0913 - the six fields of the document
+def document(
     command: str,
     tasks: Sequence[Mapping[str, Any]],
     error: WanError | None,

@@ -55,16 +55,16 @@ def reporter_for(
     ``clock`` is monotonic, in seconds.
     """
     if jsonl:
-        from wan_cli.ui.jsonl import JsonlReporter  # noqa: PLC0415 - only what is used is loaded
+        from wan_cli.ui.jsonl import JsonlReporter
 
         return JsonlReporter(streams, cwd=cwd, clock=clock)
     if quiet:
         return QuietReporter()
     if streams.live and streams.width(streams.stderr) >= NARROWEST:
-        from wan_cli.ui.live import LiveReporter, redraws  # noqa: PLC0415 - rich is loaded only for a terminal
+        from wan_cli.ui.live import LiveReporter, redraws
 
         if redraws():
             return LiveReporter(streams, clock=clock)
-    from wan_cli.ui.plain import PlainReporter  # noqa: PLC0415 - only what is used is loaded
+    from wan_cli.ui.plain import PlainReporter
 
     return PlainReporter(streams, quiet=quiet, clock=clock)

@@ -7,8 +7,8 @@ from typing import Any
 
 def load() -> dict[str, Any]:
     """Return the schema (draft 2020-12)."""
-    import json  # noqa: PLC0415 - only who asks for the schema pays for it
-    from importlib import resources  # noqa: PLC0415 - only who asks for the schema pays for it
+    import json
+    from importlib import resources
 
     text = resources.files("wan_cli.ui").joinpath("schema.json").read_text(encoding="utf-8")
     loaded: dict[str, Any] = json.loads(text)

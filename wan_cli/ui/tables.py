@@ -59,7 +59,7 @@ def table(rows: Sequence[Mapping[str, object]], columns: Sequence[str], streams:
 
 def _natural(index: int, column: str, cells: Sequence[Sequence[str]]) -> int:
     """Return the terminal cells in which a column needs no wrapping."""
-    from rich.cells import cell_len  # noqa: PLC0415 - only a terminal needs it
+    from rich.cells import cell_len
 
     return max(len(column), *(cell_len(row[index]) for row in cells))
 
@@ -76,9 +76,9 @@ def _least(index: int, column: str, cells: Sequence[Sequence[str]]) -> int:
 
 
 def _render(grid: Table, width: int) -> list[str]:
-    from io import StringIO  # noqa: PLC0415 - only a terminal needs it
+    from io import StringIO
 
-    from rich.console import Console  # noqa: PLC0415 - only a terminal needs it
+    from rich.console import Console
 
     page = StringIO()
     Console(file=page, width=width, color_system=None, markup=False, highlight=False, emoji=False).print(grid)
@@ -89,8 +89,8 @@ def _side_by_side(
     cells: Sequence[Sequence[str]], columns: Sequence[str], least: Sequence[int], spare: int
 ) -> list[str]:
     """Lay out columns that get their least width, and of ``spare`` cells what they lack, the modest ones first."""
-    from rich.table import Table  # noqa: PLC0415 - only a terminal needs it
-    from rich.text import Text  # noqa: PLC0415 - only a terminal needs it
+    from rich.table import Table
+    from rich.text import Text
 
     grid = Table(box=None, pad_edge=False, padding=(0, len(GAP), 0, 0))
     total = sum(least) + spare + len(GAP) * len(columns)
@@ -108,8 +108,8 @@ def _side_by_side(
 
 
 def _blocks(cells: Sequence[Sequence[str]], columns: Sequence[str], width: int) -> list[str]:
-    from rich.table import Table  # noqa: PLC0415 - only a terminal needs it
-    from rich.text import Text  # noqa: PLC0415 - only a terminal needs it
+    from rich.table import Table
+    from rich.text import Text
 
     lines: list[str] = []
     for row in cells:

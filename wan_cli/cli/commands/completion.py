@@ -15,14 +15,16 @@ def script(shell: str) -> str:
     """Return the completion script for ``shell``; the same text is in ``completions/``. Raises ``UsageError``."""
     if shell not in SHELLS:
         raise UsageError(f"{shell}: completion is for {', '.join(SHELLS)}", hint="wan completion bash")
-    from typer._completion_shared import get_completion_script  # noqa: PLC0415 - --help needs none of it
+    from typer._completion_shared import get_completion_script
 
     return get_completion_script(prog_name="wan", complete_var="_WAN_COMPLETE", shell=shell).strip() + "\n"
 
 
 def command(
     ctx: typer.Context,
-    shell: Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh or fish.", autocompletion=lambda: list(SHELLS))],
+    shell: Annotated[
+        str, typer.Argument(metavar="SHELL", help="bash, zsh or fish.", autocompletion=lambda: list(SHELLS))
+    ],
 ) -> int:
     """Print the completion script for a shell."""
     ctx.obj.streams.out(script(shell).rstrip("\n"))

@@ -20,6 +20,6 @@ def command(
     options: Talk,
 ) -> int:
     """Show providers, models, options, limits and prices."""
-    from wan_cli.cli.listing import models  # noqa: PLC0415 - --help stays instant
+    from wan_cli.cli.listing import models
 
     return models(ctx.obj, name, options)

@@ -12,11 +12,14 @@ from wan_cli.cli.options import Making, with_options
 @with_options(Making)
 def command(
     ctx: typer.Context,
-    words: Annotated[list[str] | None, typer.Argument(metavar="[ASSET...] PROMPT", help="Pictures to start from, if any, then the prompt.")] = None,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ASSET...] PROMPT", help="Pictures to start from, if any, then the prompt."),
+    ] = None,
     *,
     options: Making,
 ) -> int:
     """Make a coherent set of pictures."""
-    from wan_cli.cli.making import make  # noqa: PLC0415 - --help stays instant
+    from wan_cli.cli.making import make
 
     return make(ctx.obj, "sequence", words or [], options)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from wan_cli.cli.options import Saving, Talk, Waiting, with_options
+from wan_cli.cli.options import Talk, with_options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,23 +16,24 @@ class Asking(Talk):
 
     wait: Annotated[bool, typer.Option("--wait", help="Wait, download and verify: the same as 'wan wait'.")] = False
     exit_status: Annotated[bool, typer.Option("--exit-status", help="Exit by the worst task of the list.")] = False
-    prune: Annotated[str | None, typer.Option("--prune", metavar="30d", help="Forget finished tasks older than this.")] = None
+    prune: Annotated[
+        str | None, typer.Option("--prune", metavar="30d", help="Forget finished tasks older than this.")
+    ] = None
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many tasks to list.")] = 50
 
 
 @with_options(Asking)
 def command(
     ctx: typer.Context,
-    tasks: Annotated[list[str] | None, typer.Argument(metavar="[TASK...]", help="Local ids or handles PROVIDER:TASK_ID.")] = None,
+    tasks: Annotated[
+        list[str] | None, typer.Argument(metavar="[TASK...]", help="Local ids or handles PROVIDER:TASK_ID.")
+    ] = None,
     *,
     options: Asking,
 ) -> int:
     """Show the tasks on this machine, or ask for fresh state."""
-    from wan_cli.cli import following  # noqa: PLC0415 - --help stays instant
+    from wan_cli.cli import following
 
     if options.wait:
         return following.wait(ctx.obj, tasks or [], following.as_wait(options))
     return following.status(ctx.obj, tasks or [], options)
-
-
-__all__ = ["Asking", "Saving", "Waiting", "command"]

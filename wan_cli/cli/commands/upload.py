@@ -23,6 +23,6 @@ def command(
     options: Uploading,
 ) -> int:
     """Bring files to a provider and print their addresses."""
-    from wan_cli.cli.uploading import bring  # noqa: PLC0415 - --help stays instant
+    from wan_cli.cli.uploading import bring
 
     return bring(ctx.obj, files, options)

@@ -14,18 +14,22 @@ from wan_cli.cli.options import Lines, Saving, Talk, Waiting, with_options
 class Collecting(Saving, Waiting, Lines, Talk):
     """The options of ``wait``."""
 
-    everything: Annotated[bool, typer.Option("--all", help="Every outstanding task; also when no TASK is given.")] = False
+    everything: Annotated[bool, typer.Option("--all", help="Every outstanding task; also when no TASK is given.")] = (
+        False
+    )
     no_download: Annotated[bool, typer.Option("--no-download", help="Print addresses, fetch nothing.")] = False
 
 
 @with_options(Collecting)
 def command(
     ctx: typer.Context,
-    tasks: Annotated[list[str] | None, typer.Argument(metavar="[TASK...]", help="Local ids or handles PROVIDER:TASK_ID.")] = None,
+    tasks: Annotated[
+        list[str] | None, typer.Argument(metavar="[TASK...]", help="Local ids or handles PROVIDER:TASK_ID.")
+    ] = None,
     *,
     options: Collecting,
 ) -> int:
     """Collect what is outstanding: wait, download, verify."""
-    from wan_cli.cli import following  # noqa: PLC0415 - --help stays instant
+    from wan_cli.cli import following
 
     return following.wait(ctx.obj, tasks or [], options)
