@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wan_cli import geometry
@@ -61,6 +61,7 @@ def test_a_shape_too_fine_for_its_tier_is_refused(aspect: tuple[int, int]) -> No
     assert "16:9" in caught.value.hint
 
 
+@settings(deadline=None)
 @given(tier=st.sampled_from(["1K", "2K", "4K"]), width=NUMBERS, height=NUMBERS)
 def test_tier_pixels_keep_the_shape_and_the_area(tier: str, width: int, height: int) -> None:
     """What comes out has exactly the ratio and never more than the tier's area; no larger even k would fit."""

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -187,6 +187,7 @@ def test_writing_goes_on_after_reading(target: Path) -> None:
     assert part.path.read_bytes() == PICTURE
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=90), max_size=6))
 def test_the_head_is_the_first_64_bytes(tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes]) -> None:
     """However the bytes are cut."""
@@ -458,7 +459,7 @@ def test_every_picture_can_become_every_format(name: str, mime: str, target: Pat
         assert sniffed.mime == mime
         assert opened(made).size == (8, 8)
         assert made.sha256 == hashlib.sha256(made.path.read_bytes()).hexdigest()
-        assert part.check()
+        assert part.check().mime in media.EXTENSIONS
         assert made.path != part.path
 
     assert names(target.parent) == []
@@ -471,9 +472,10 @@ def test_every_picture_can_become_every_format(name: str, mime: str, target: Pat
 def test_transparency_goes_onto_white_where_there_is_none(mime: str, pixel: tuple[int, ...], target: Path) -> None:
     """JPEG and BMP show white where the picture was clear; the others stay clear."""
     with filled(target, SOURCES["clear"]) as part, convert(part, mime) as made:
-        assert opened(made).getpixel((4, 4))[3] == pixel[3]
-        if pixel[3]:
-            assert opened(made).getpixel((4, 4)) == pixel
+        seen = opened(made).getpixel((4, 4))
+        assert isinstance(seen, tuple)
+        assert seen[3] == pixel[3]
+        assert seen == pixel or not pixel[3]
 
 
 def test_deep_grey_keeps_its_brightness(target: Path) -> None:
@@ -487,13 +489,11 @@ def test_profile_and_exif_survive(target: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     data = drawn(Image.new("RGB", (8, 8)), "PNG", icc_profile=b"profile", exif=exif)
-    with filled(target, data) as part, convert(part, "image/jpeg") as made:
-        with Image.open(made.path) as image:
-            assert image.info["icc_profile"] == b"profile"
-            assert image.getexif()[0x0112] == 6
-    with filled(target, SOURCES["cmyk"]) as part, convert(part, "image/png") as made:
-        with Image.open(made.path) as image:
-            assert "icc_profile" not in image.info
+    with filled(target, data) as part, convert(part, "image/jpeg") as made, Image.open(made.path) as image:
+        assert image.info["icc_profile"] == b"profile"
+        assert image.getexif()[0x0112] == 6
+    with filled(target, SOURCES["cmyk"]) as part, convert(part, "image/png") as made, Image.open(made.path) as image:
+        assert "icc_profile" not in image.info
 
 
 def refused(part: Part, mime: str = "image/jpeg", **options: Any) -> str:
@@ -501,7 +501,7 @@ def refused(part: Part, mime: str = "image/jpeg", **options: Any) -> str:
     with pytest.raises(DownloadFailed) as caught:
         convert(part, mime, **options)
     assert names(part.path.parent) == [part.path.name]
-    assert part.check()
+    assert part.check().mime in media.EXTENSIONS
     return caught.value.message
 
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wan_cli.text import MAX_FOREIGN, one_line, safe_text
@@ -50,6 +50,7 @@ def test_s14_lone_surrogates_become_ascii(code: int) -> None:
     assert safe_text(chr(code)) == f"\\u{code:04x}"
 
 
+@settings(deadline=None)
 @given(ANY_TEXT)
 def test_s14_safe_text_can_always_be_shown(text: str) -> None:
     """Nothing that comes out moves a cursor, turns text, or fails to encode."""
@@ -97,6 +98,7 @@ def test_s15_a_runner_obeys_nothing(text: str, variable: str, monkeypatch: pytes
     assert not obeyed(one_line(text))
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from(":# \n[]vso\t\u3000e"), max_size=30))
 def test_s15_no_arrangement_of_tokens_survives(text: str) -> None:
     """Taking a command apart never puts another one together."""
@@ -132,6 +134,7 @@ def test_one_line_folds_and_cuts(text: str, limit: int, expected: str) -> None:
     assert one_line(text, limit) == expected
 
 
+@settings(deadline=None)
 @given(ANY_TEXT, st.integers(0, 300))
 def test_one_line_is_one_line(text: str, limit: int) -> None:
     """Whatever comes in, one line of at most the limit comes out."""

@@ -171,7 +171,8 @@ def parse(data: Mapping[str, Any]) -> Capabilities:
     return Capabilities(
         name=data["name"], title=data["title"], key_env=data["key_env"], base_url=data["base_url"],
         base_url_env=data["base_url_env"], docs=data["docs"], regions=dict(data.get("regions", {})),
-        routes=tuple(data.get("routes", ())), param_options=dict(data.get("param_options", {})), result_hours=data.get("result_hours"),
+        routes=tuple(data.get("routes", ())), param_options=dict(data.get("param_options", {})),
+        result_hours=data.get("result_hours"),
         models=tuple(_model(data["name"], common, model) for model in data["models"]),
     )  # fmt: skip
 

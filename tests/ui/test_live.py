@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from fcntl import ioctl
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -213,7 +214,7 @@ def test_a_real_terminal_after_a_signal(number: int) -> None:
     main, side = pty.openpty()
     ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     env = {k: v for k, v in os.environ.items() if k not in {"CI", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"}}
-    here = os.path.dirname(__file__)
+    here = str(Path(__file__).parent)
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD.format(here=here)], stderr=side, stdout=subprocess.PIPE, stdin=side,
         env={**env, "TERM": "xterm-256color", "PYTHONPATH": os.pathsep.join(sys.path)},

@@ -10,12 +10,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from wan_cli.ui.streams import Streams
 
+FULL = Path("/dev/full")
 Make = Callable[..., Any]
 """A fixture that builds what it is named after."""
 
@@ -112,10 +114,10 @@ def test_talk_that_nobody_hears_stops_nothing(streams: Make) -> None:
     assert s.stderr.attempts == 1
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+@pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
 def test_a_full_disk_is_remembered() -> None:
     """A write to a full device is kept as an error, once, and not raised."""
-    with open("/dev/full", "w", encoding="utf-8") as full:
+    with FULL.open("w", encoding="utf-8") as full:
         s = Streams(stdout=full, stderr=io.StringIO(), stdout_tty=False, stderr_tty=False, env={})
         s.out("x")
         s.out("y")
@@ -198,11 +200,11 @@ def test_a_closed_pipe_leaves_no_traceback_at_exit() -> None:
     assert (child.wait(), talk) == (141, b"")
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+@pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
 def test_a_full_disk_leaves_no_traceback_at_exit() -> None:
     """Python's own flush at exit does not fail again on a full device."""
     code = CHILD.format(then="raise SystemExit(12 if s.stdout_error else 0)")
-    with open("/dev/full", "wb") as full:
+    with FULL.open("wb") as full:
         done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, check=False)
     assert (done.returncode, done.stderr) == (12, b"")
 
@@ -210,9 +212,10 @@ def test_a_full_disk_leaves_no_traceback_at_exit() -> None:
 def test_talking_costs_no_rich() -> None:
     """Nothing but the live display and tables on a terminal loads rich, httpx or pydantic."""
     code = (
-        "import sys, wan_cli.ui.messages, wan_cli.ui.streams, wan_cli.ui.document, wan_cli.ui.reporter, "
+        "import sys; before = set(sys.modules); "
+        "import wan_cli.ui.messages, wan_cli.ui.streams, wan_cli.ui.document, wan_cli.ui.reporter, "
         "wan_cli.ui.plain, wan_cli.ui.jsonl, wan_cli.ui.tables, wan_cli.ui.rows, wan_cli.ui.schema, wan_cli.ui.money; "
-        "print(sorted({'rich', 'httpx', 'pydantic', 'sqlite3', 'asyncio'} & set(sys.modules)))"
+        "print(sorted({'rich', 'httpx', 'pydantic', 'sqlite3', 'asyncio'} & set(sys.modules) - before))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

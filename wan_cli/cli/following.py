@@ -193,8 +193,8 @@ def _retargeted(app: App, task: Task, options: Collecting, count: int) -> Task:
     if options.output is not None:
         job, day = task.job, time.strftime("%Y-%m-%d", time.localtime(app.now()))
         values = {
-            "verb": job.verb, "provider": task.provider, "model": job.model, "seed": job.seed, "id": task.id, "date": day,
-            "slug": naming.slug(job.prompt),
+            "verb": job.verb, "provider": task.provider, "model": job.model, "seed": job.seed, "id": task.id,
+            "date": day, "slug": naming.slug(job.prompt),
         }  # fmt: skip
         plan = naming.plan(options.output, cwd=str(app.cwd), values=values, count=max(count, task.job.n))
         target = replace(target, template=plan.template)

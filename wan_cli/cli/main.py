@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ COMMANDS = {
 }
 """Every command with its line of help; a test holds them against the commands' own docstrings."""
 
+_USE = re.compile(r"use (-[pm]) (\S+)")
 _KEY = re.compile(r"(?:^|=)(rvya_sk_|whsec_|sk-)[A-Za-z0-9_-]{12,}$")
 
 
@@ -105,11 +107,30 @@ def main(argv: Sequence[str], *, app: App | None = None) -> int:
         hint = f"wan {app.command} --help".replace("  ", " ")
         return app.fail(UsageError(error.format_message(), hint=hint))
     except WanError as error:
+        error.hint = _spelled(error.hint, argv)
         return app.fail(error)
     except (KeyboardInterrupt, Abort):
         return app.fail(errors.Interrupted("interrupted", hint="wan status", charged="no"))
     except Exception as error:  # noqa: BLE001 - the last resort: a user never sees a traceback
         return app.fail(_bug(app, error))
+
+
+def _spelled(hint: str, argv: Sequence[str]) -> str:
+    """Turn ``use -p NAME`` into the user's own command with that option: something to paste."""
+    match = _USE.fullmatch(hint)
+    if not match:
+        return hint
+    flags = {"-p": ("-p", "--provider"), "-m": ("-m", "--model")}[match[1]]
+    words, skip = [], False
+    for word in argv:
+        if skip or word.startswith(tuple(f"{flag}=" for flag in flags)):
+            skip = False
+            continue
+        if word in flags:
+            skip = True
+            continue
+        words.append(word)
+    return shlex.join(["wan", *words, match[1], match[2]])
 
 
 def _bug(app: App, error: Exception) -> WanError:
@@ -135,6 +156,6 @@ def _no_keys(argv: Sequence[str]) -> None:
     """Refuse a key on the command line (reliability.md C01): it is in the shell's history and the process list."""
     if any(_KEY.search(word) for word in argv):
         raise UsageError(
-            "a word of the command line looks like a key, and is in the shell's history now: replace it at the provider",
+            "a word of the command line looks like a key; the shell's history has it now, so replace the key",
             hint="put keys into the environment: wan help environment",
         )

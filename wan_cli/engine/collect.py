@@ -78,8 +78,8 @@ async def ask(engine: Engine, task: Task, service: Service, seen: _Patience | No
         again = await _without_result(engine, state, service)
         if again is None:
             message = "the provider reports success and names no result"
-            lost = Lost(code="task_vanished", message=message)
-            return engine.save(replace(task, state=lost, finished_at=engine.now()))
+            gone = Lost(code="task_vanished", message=message)
+            return engine.save(replace(task, state=gone, finished_at=engine.now()))
         answer = again
     task = replace(task, trouble=None)
     if isinstance(answer, Pending):
