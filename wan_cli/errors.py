@@ -50,8 +50,9 @@ Charged = Literal["no", "yes", "unknown"]
 class WanError(Exception):
     """What happened, why, what it cost, and the next command.
 
-    ``hint`` is a command (or a short instruction) to continue with. ``retry_after_s`` is in seconds.
-    ``provider_code`` and ``http_status`` are the provider's own words, kept for scripts. ``charged`` may be
+    ``retry_safe`` says whether the same call may be repeated without paying twice: only where nothing was bought, and
+    repeating can help. ``hint`` is a command (or a short instruction) to continue with. ``retry_after_s`` is in
+    seconds. ``provider_code`` and ``http_status`` are the provider's own words, kept for scripts. ``charged`` may be
     given where the instance knows better than its class.
     """
 
@@ -90,7 +91,7 @@ class WanError(Exception):
             "hint": self.hint or None,
             "exit_code": self.exit_code,
             "charged": self.charged,
-            "retry_safe": self.retry_safe,
+            "retry_safe": self.retry_safe and self.charged == "no",
             "retry_after_s": self.retry_after_s,
             "http_status": self.http_status,
             "provider_code": self.provider_code,
@@ -245,7 +246,6 @@ class StillRunning(WanError):
     code = "timeout_waiting"
     default_exit = 8
     default_charged = "yes"
-    retry_safe = False
 
 
 class OutcomeUnknown(WanError):
@@ -290,7 +290,6 @@ class ResultStuck(WanError):
     code = "download_failed"
     default_exit = 12
     default_charged = "yes"
-    retry_safe = True
 
 
 class DownloadFailed(ResultStuck):

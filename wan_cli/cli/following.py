@@ -17,15 +17,13 @@ from wan_cli.models import Done, Job, New, Saved, Target, Task
 from wan_cli.text import one_line
 from wan_cli.ui.document import task_document
 from wan_cli.ui.rows import status_row
-from wan_cli.ui.tables import table
+from wan_cli.ui.tables import STATUS_COLUMNS, table
 
 if TYPE_CHECKING:
     from wan_cli.cli.commands.status import Asking
     from wan_cli.cli.commands.wait import Collecting
     from wan_cli.cli.context import App
     from wan_cli.engine import Engine
-
-COLUMNS = ("id", "state", "provider", "model", "cost", "age", "prompt")
 
 
 def as_wait(options: Asking) -> Collecting:
@@ -104,7 +102,7 @@ def _list(app: App, options: Asking) -> int:
 
 
 def _show(app: App, tasks: list[Task]) -> None:
-    table([status_row(task, now=app.now()) for task in tasks], COLUMNS, app.streams)
+    table([status_row(task, now=app.now()) for task in tasks], STATUS_COLUMNS, app.streams)
 
 
 def _find(app: App, name: str) -> Task:

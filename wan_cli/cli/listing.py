@@ -9,15 +9,13 @@ from wan_cli.catalog import BUILTIN, Model, Price, every_model
 from wan_cli.errors import UsageError, WanError
 from wan_cli.text import one_line
 from wan_cli.ui.rows import model_rows
-from wan_cli.ui.tables import table
+from wan_cli.ui.tables import MODEL_COLUMNS, table
 
 if TYPE_CHECKING:
     from wan_cli.cli.context import App
     from wan_cli.cli.options import Talk
     from wan_cli.engine import Engine
     from wan_cli.models import Task
-
-COLUMNS = ("provider", "model", "verbs", "sizes", "options", "limits", "price", "date", "source")
 
 
 def models(app: App, name: str | None, options: Talk) -> int:
@@ -34,7 +32,7 @@ def models(app: App, name: str | None, options: Talk) -> int:
     if app.say_json == "json":
         extra = {"balance": {wanted: balance}} if balance else {}
         return app.emit([], None, 0, models=rows, **extra)
-    table(rows, COLUMNS, app.streams)
+    table(rows, MODEL_COLUMNS, app.streams)
     if balance:
         app.streams.say(f"{wanted}: {balance} left")
     return 0

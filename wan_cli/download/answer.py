@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 
 import httpx
 
 _ETAG = re.compile(r'"[\x21\x23-\x7e]*"')
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII | re.IGNORECASE)
 _UNSATISFIED = re.compile(r"bytes \*/(\d{1,18})", re.ASCII | re.IGNORECASE)
-_SECONDS = re.compile(r"\d{1,9}", re.ASCII)
 _LENGTH = re.compile(r"\d{1,18}", re.ASCII)
 
 
@@ -48,21 +46,6 @@ def content_length(headers: httpx.Headers) -> int | None:
     """Return the announced length of the body in bytes, or ``None`` where it is absent or not a plain number."""
     text = headers.get("content-length", "")
     return int(text) if _LENGTH.fullmatch(text) else None
-
-
-def retry_after(headers: httpx.Headers) -> float | None:
-    """Return the seconds that ``Retry-After`` asks for, or ``None`` where it is absent or not strictly formed.
-
-    A date is held against the answer's own ``Date``, not against this machine's clock.
-    """
-    text = headers.get("retry-after", "").strip()
-    if _SECONDS.fullmatch(text):
-        return float(text)
-    try:
-        then, now = parsedate_to_datetime(text), parsedate_to_datetime(headers.get("date", ""))
-        return max(0.0, (then - now).total_seconds())
-    except (ValueError, TypeError):
-        return None
 
 
 @dataclass(slots=True)

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, NoReturn
 import httpx
 
 from wan_cli.download.address import Hop, Resolver, Rules, connectable, origin_of, pinned, system_resolver
-from wan_cli.download.answer import retry_after
 from wan_cli.download.body import Again, Inflow, Limits, head_of, inline_bytes
 from wan_cli.download.client import PINNED, USER_AGENT, is_untrusted, proxy_for
 from wan_cli.errors import DownloadFailed
+from wan_cli.retry_after import retry_after
 from wan_cli.text import one_line
 
 if TYPE_CHECKING:
@@ -149,7 +149,11 @@ class Fetcher:
             return
         if status == _TOO_MANY or status >= _SERVER_ERRORS:
             said = await head_of(response, self._limits.read_stall_s)
-            raise Again(f"HTTP {status}: {said}", status=status, wait=retry_after(headers))
+            raise Again(
+                f"HTTP {status}: {said}",
+                status=status,
+                wait=retry_after(headers.get("retry-after"), headers.get("date")),
+            )
         if status not in (_WHOLE, _PARTIAL):
             said = await head_of(response, self._limits.read_stall_s)
             raise DownloadFailed(f"the result's address answered HTTP {status}: {said}", http_status=status)

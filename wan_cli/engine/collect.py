@@ -10,10 +10,11 @@ from wan_cli.engine.submit import learn
 from wan_cli.engine.waiting import pause
 from wan_cli.errors import InternalError, KeyRejected, WanError
 from wan_cli.models import Done, Lost, Pending, Task, TaskChanged
+from wan_cli.retry_after import retry_after
 from wan_cli.text import one_line
 from wan_cli.transport.client import AnswerLost, NotSent
 from wan_cli.transport.drive import Refusal, drive
-from wan_cli.transport.retry import Refused, judge, retry_after
+from wan_cli.transport.retry import Refused, judge
 
 if TYPE_CHECKING:
     from wan_cli.models import Answer

@@ -6,13 +6,12 @@ is repeated only where it was certainly not applied, or where the provider docum
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from wan_cli import errors
+from wan_cli.retry_after import retry_after
 from wan_cli.text import one_line
 
 if TYPE_CHECKING:
@@ -27,8 +26,6 @@ KEYED_WINDOW_S = 600.0
 BACKOFF_CAP_S = 20.0
 RETRY_AFTER_CAP_S = 120.0
 """The longest a ``Retry-After`` is obeyed; beyond it the command stops and says when to come back."""
-
-_SECONDS = re.compile(r"\d{1,9}", re.ASCII)
 
 _BY_STATUS: Mapping[int, type[errors.WanError]] = {
     401: errors.KeyRejected,
@@ -115,23 +112,6 @@ class Purchase:
 def backoff(attempt: int, rand: float) -> float:
     """Return seconds before the next attempt: full jitter on 1, 2, 4, ... s, at most 20 s; ``rand`` is 0..1."""
     return rand * min(BACKOFF_CAP_S, 2.0 ** (attempt - 1))
-
-
-def retry_after(header: str | None, date: str | None = None) -> float | None:
-    """Return the seconds that a ``Retry-After`` asks for, or ``None`` where it is absent or not strictly formed.
-
-    A date is held against the answer's own ``Date`` header, not against this machine's clock (reliability.md H02).
-    """
-    if header is None:
-        return None
-    text = header.strip()
-    if _SECONDS.fullmatch(text):
-        return float(text)
-    try:
-        then, now = parsedate_to_datetime(text), parsedate_to_datetime(date or "")
-        return max(0.0, (then - now).total_seconds())
-    except (ValueError, TypeError):
-        return None
 
 
 def judge(provider: Provider, fault: Fault, *, repeated: bool = False, date: str | None = None) -> Verdict:
