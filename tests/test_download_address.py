@@ -224,7 +224,8 @@ def test_content_length(text: str, length: int | None) -> None:
 ])  # fmt: skip
 def test_retry_after_is_strict(headers: dict[str, str], seconds: float | None) -> None:
     """Whole seconds, or a date against the answer's own clock; anything else is as if absent."""
-    assert retry_after(headers.get("retry-after"), headers.get("date")) == seconds
+    found = httpx.Headers(headers)
+    assert retry_after(found.get("retry-after"), found.get("date")) == seconds
 
 
 @pytest.mark.parametrize(("etag", "asked"), [('"v1"', True), ('W/"v1"', False), ("v1", False), ("", False)])

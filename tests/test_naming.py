@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from wan_cli import media, naming
 from wan_cli.errors import UsageError
-from wan_cli.naming import check_targets, fault, final_paths, parse_template, plan, safe_component, slug
+from wan_cli.naming import fault, final_paths, parse_template, plan, safe_component, slug
+from wan_cli.targets import check_targets
 
 VALUES = {
     "verb": "generate",

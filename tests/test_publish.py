@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from wan_cli import media
+from wan_cli.convert import CONVERTIBLE, convert
 from wan_cli.errors import DownloadFailed, WriteFailed
-from wan_cli.publish import CONVERTIBLE, Part, convert, ensure_space, free_space
+from wan_cli.publish import Part, ensure_space, free_space
 
 CAP = 10_000_000
 

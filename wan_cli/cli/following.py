@@ -14,6 +14,7 @@ from wan_cli.engine.collect import ask
 from wan_cli.engine.delivery import reopened
 from wan_cli.errors import KeyRejected, UsageError, WanError
 from wan_cli.models import Done, Job, New, Saved, Target, Task
+from wan_cli.targets import check_targets
 from wan_cli.text import one_line
 from wan_cli.ui.document import task_document
 from wan_cli.ui.rows import status_row
@@ -198,7 +199,7 @@ def _retargeted(app: App, task: Task, options: Collecting, count: int) -> Task:
         target = replace(target, template=plan.template)
         if count == 1 and task.state.kind != "saved":
             trial = naming.final_paths(plan.template, task.job.n, plan.wanted_ext or ".png")
-            naming.check_targets(trial, overwrite=options.overwrite, skip_existing=False)
+            check_targets(trial, overwrite=options.overwrite, skip_existing=False)
     elif target.template is None and not options.no_download:
         target = replace(target, template=_default_target(app, task.job.prompt).template)
     return replace(

@@ -23,6 +23,7 @@ from wan_cli.errors import KeyRejected, UsageError
 from wan_cli.fit import Fitted, offer_for
 from wan_cli.media import EXTENSIONS, local_file
 from wan_cli.models import Cost, Job, Media, New, Role, Target, Task, Verb
+from wan_cli.targets import check_targets
 from wan_cli.text import one_line
 
 if TYPE_CHECKING:
@@ -220,11 +221,11 @@ def _place(app: App, options: Making, order: Order) -> _Places:
     ext = plan.wanted_ext or (delivered or [UNKNOWN_EXTENSION])[0]
     if "{id}" not in plan.template:  # an id makes the name new
         paths = naming.final_paths(plan.template, total, ext)
-        if naming.check_targets(paths, overwrite=options.overwrite, skip_existing=options.skip_existing) == "skip":
+        if check_targets(paths, overwrite=options.overwrite, skip_existing=options.skip_existing) == "skip":
             return _Places(plan, stamp, paths)
     else:
         trial = naming.final_paths(plan.template, total, ext, values={"id": secrets.token_hex(6)})
-        naming.check_targets(_apart(trial), overwrite=options.overwrite, skip_existing=False)
+        check_targets(_apart(trial), overwrite=options.overwrite, skip_existing=False)
     return _Places(plan, stamp)
 
 

@@ -15,12 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wan_cli import geometry, naming
+from wan_cli.convert import convert
 from wan_cli.download import Expired
 from wan_cli.engine.loop import Engine, Service, model_of
 from wan_cli.errors import DownloadFailed, WanError, WriteFailed
 from wan_cli.media import EXTENSIONS, Sniffed, inspect, mime_of_extension
 from wan_cli.models import Done, File, Lost, Output, Pending, Saved, Task, TaskChanged, Transfer
-from wan_cli.publish import Part, convert
+from wan_cli.publish import Part
 from wan_cli.text import one_line
 
 CAPS = {"image": 100 * 1024 * 1024, "video": 2 * 1024 * 1024 * 1024}

@@ -1,0 +1,119 @@
+"""References on this machine, checked before anything is sent (reliability.md 3.8)."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from wan_cli.errors import FileInvalid
+from wan_cli.media.formats import Sniffed
+from wan_cli.media.sniffing import EXTENSIONS, MAX_PIXELS, MIMES, spoken
+from wan_cli.media.structure import check_structure, inspect
+from wan_cli.models import Kind, LocalFile
+
+if TYPE_CHECKING:
+    from wan_cli.catalog import Inputs
+
+_PIECE = 1 << 20
+
+
+def local_file(path: str, inputs: Inputs, *, kind: Kind = "image", label: str = "picture") -> LocalFile:
+    """Return the checked facts of a file that goes to a provider, reading it once opened and never by name again.
+
+    ``inputs`` are the provider's limits; with no mimes listed, the kinds wan knows are taken. Raises ``FileInvalid``.
+    """
+    try:
+        with _regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            sniffed = inspect(file)
+            fault = (
+                _size_fault(size, inputs)
+                or _kind_fault(sniffed.mime, inputs, kind, label)
+                or _sides_fault(sniffed, inputs)
+                or check_structure(file, sniffed.mime, size)
+            )
+            if fault:
+                raise FileInvalid(f"{path}: {fault}", hint=f"give another {label}")
+            digest = _sha256(file, size)
+    except FileNotFoundError as error:
+        what = "is a link to nothing" if Path(path).is_symlink() else "does not exist"
+        raise FileInvalid(f"{path} {what}", hint="check the path; an https:// address is taken as well") from error
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise FileInvalid(f"{path} cannot be read: {why}", hint="check the path and its permissions") from error
+    if digest is None:
+        raise FileInvalid(f"{path} changed while it was read", hint="run the command again")
+    return LocalFile(
+        path=path, sha256=digest, size=size, mime=sniffed.mime, width=sniffed.width, height=sniffed.height
+    )  # fmt: skip
+
+
+@contextmanager
+def _regular(path: str) -> Iterator[IO[bytes]]:
+    """Open a regular file. O_NONBLOCK: a pipe without a writer would block for ever (reliability.md I14)."""
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags | getattr(os, "O_CLOEXEC", 0))
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+        raise FileInvalid(f"{path} is {what}, not a file", hint="name a file")
+    with os.fdopen(descriptor, "rb") as file:
+        yield file
+
+
+def _size_fault(size: int, inputs: Inputs) -> str | None:
+    if size == 0:
+        return "it is empty"
+    if inputs.max_bytes is not None and size > inputs.max_bytes:
+        return f"it has {size:,} bytes; at most {inputs.max_bytes:,} are taken"
+    return None
+
+
+def _kind_fault(mime: str, inputs: Inputs, kind: Kind, label: str) -> str | None:
+    known = dict.fromkeys([*EXTENSIONS, *MIMES.values()])
+    taken = inputs.mimes or tuple(entry for entry in known if entry.startswith(f"{kind}/"))
+    if mime in taken:
+        return None
+    names = [entry.rpartition("/")[2] for entry in taken]
+    listed = f"{', '.join(names[:-1])} and {names[-1]} are" if len(names) > 1 else f"{names[0]} is"
+    article = "an" if label[:1] in "aeiou" else "a"
+    strange = "" if mime.startswith(f"{kind}/") and mime in known else f", not {article} {label}"
+    return f"it is {spoken(mime)}{strange}; {listed} taken"
+
+
+def _sides_fault(sniffed: Sniffed, inputs: Inputs) -> str | None:
+    if sniffed.animated:
+        return f"it is an animated {spoken(sniffed.mime)}; only still pictures are taken"
+    if sniffed.alpha and not inputs.alpha and sniffed.mime == "image/png":
+        return "it has transparency; only PNG without an alpha channel is taken"
+    if not sniffed.width or not sniffed.height:
+        return None
+    return _measures_fault(sniffed.width, sniffed.height, inputs)
+
+
+def _measures_fault(width: int, height: int, inputs: Inputs) -> str | None:
+    shown, sides = f"{width}x{height}", sorted((width, height))
+    if width * height > MAX_PIXELS:
+        return f"it declares {shown}, {width * height:,} pixels; at most {MAX_PIXELS:,} are taken"
+    if inputs.sides and not inputs.sides[0] <= sides[0] <= sides[1] <= inputs.sides[1]:
+        return f"it is {shown}; each side must have {inputs.sides[0]:,} to {inputs.sides[1]:,} pixels"
+    if inputs.max_ratio is not None and sides[1] > sides[0] * inputs.max_ratio:
+        return f"it is {shown}; the longer side may be at most {inputs.max_ratio:g} times the shorter"
+    return None
+
+
+def _sha256(file: IO[bytes], size: int) -> str | None:
+    """Return the hex digest of a file that still has ``size`` bytes, else ``None``."""
+    import hashlib
+
+    digest, seen = hashlib.sha256(), 0
+    file.seek(0)
+    while seen <= size and (piece := file.read(_PIECE)):
+        digest.update(piece)
+        seen += len(piece)
+    return digest.hexdigest() if seen == size else None

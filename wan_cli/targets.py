@@ -1,0 +1,56 @@
+"""Targets checked before anything is bought: nothing is overwritten unasked, and every folder can be written."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+from wan_cli.errors import UsageError
+
+
+def check_targets(paths: Iterable[Path], *, overwrite: bool, skip_existing: bool) -> Literal["write", "skip"]:
+    """Decide before buying whether the results can be written: ``skip`` when all exist and that was asked for.
+
+    Makes missing folders, and makes and removes a file in each. Raises ``UsageError`` for two results of one name (by
+    Windows' and macOS's reading: case and composition do not count), an existing file, or an unusable folder.
+    """
+    targets = list(paths)
+    seen: set[str] = set()
+    for path in targets:
+        real = os.path.join(os.path.realpath(path.parent), path.name)  # noqa: PTH118
+        key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", real).casefold())
+        if key in seen:
+            raise UsageError(f"two results would be written to {path}", hint="put {index} or {id} into -o")
+        seen.add(key)
+    existing = [path for path in targets if os.path.lexists(path)]
+    for path in existing:
+        if path.is_dir() and not path.is_symlink():
+            raise UsageError(f"{path} is a folder", hint=f"use -o {path}/ to write into it, or give another name")
+    if skip_existing and targets and all(path.is_file() for path in targets):
+        return "skip"
+    if existing and not overwrite:
+        more = f" and {len(existing) - 1} more" if existing[1:] else ""
+        raise UsageError(f"{existing[0]} exists{more}", hint="add --overwrite, or --skip-existing to keep it")
+    for folder in dict.fromkeys(path.parent for path in targets):
+        _check_folder(folder)
+    return "write"
+
+
+def _check_folder(folder: Path) -> None:
+    """Make a folder where it is missing, and a file in it. Raises ``UsageError``."""
+    import tempfile
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor, probe = tempfile.mkstemp(prefix=".wan-", suffix=".part", dir=folder)
+    except OSError as error:
+        blocked = isinstance(error, (FileExistsError, NotADirectoryError))
+        why = "a part of it is a file" if blocked else error.strerror or str(error)
+        raise UsageError(f"nothing can be written to {folder}: {why}", hint="give another folder with -o") from error
+    os.close(descriptor)
+    with suppress(FileNotFoundError):
+        Path(probe).unlink()
