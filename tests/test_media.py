@@ -586,6 +586,6 @@ def test_i14_a_file_that_changes_while_it_is_read_is_refused(
         os.truncate(path, size + change)
         return check(file, mime, size)
 
-    monkeypatch.setattr(media, "check_structure", changing)
+    monkeypatch.setattr("wan_cli.media.local.check_structure", changing)
 
     assert "changed while it was read" in refused(path)

@@ -18,6 +18,7 @@ from wan_cli.ui.streams import Streams
 if TYPE_CHECKING:
     import httpx
 
+    from wan_cli.catalog import Model, Price
     from wan_cli.config import Account, Config
     from wan_cli.engine import Service
     from wan_cli.ledger import Ledger
@@ -138,6 +139,16 @@ class App:
         import hmac
 
         return hmac.new(b"wan key print", self.secret(provider).encode(), hashlib.sha256).hexdigest()[:8]
+
+    def price(self, model: Model) -> Price | None:
+        """Return the user's own price for a model, else the catalogue's; ``None`` is unknown."""
+        from wan_cli.catalog import Price
+
+        prices = self.config.prices
+        own = prices.get(f"{model.provider}/{model.name}") or prices.get(f"{model.provider}/{model.id}")
+        if own is None:
+            return model.price
+        return Price(amount=own.amount, unit=own.unit, per=own.per, date="", source=str(self.config.user_file))
 
     def provider(self, name: str) -> Any:
         """Build a provider's adapter. Raises ``ConfigInvalid`` for a quirk it does not know."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wan_cli.catalog import BUILTIN, Model, Price, every_model
+from wan_cli.catalog import BUILTIN, every_model
 from wan_cli.errors import UsageError, WanError
 from wan_cli.text import one_line
 from wan_cli.ui.rows import model_rows
@@ -27,7 +27,7 @@ def models(app: App, name: str | None, options: Talk) -> int:
         raise UsageError(
             f"{one_line(name or '')} is neither a provider nor a model in the catalogue", hint="wan models"
         )
-    rows = model_rows([_own_price(app, model) for model in found])
+    rows = model_rows([replace(model, price=app.price(model)) for model in found])
     balance = _balance(app, wanted, options) if wanted in BUILTIN else None
     if app.say_json == "json":
         extra = {"balance": {wanted: balance}} if balance else {}
@@ -36,17 +36,6 @@ def models(app: App, name: str | None, options: Talk) -> int:
     if balance:
         app.streams.say(f"{wanted}: {balance} left")
     return 0
-
-
-def _own_price(app: App, model: Model) -> Model:
-    own = app.config.prices.get(f"{model.provider}/{model.name}") or app.config.prices.get(
-        f"{model.provider}/{model.id}"
-    )
-    if own is None:
-        return model
-    return replace(
-        model, price=Price(amount=own.amount, unit=own.unit, per=own.per, date="", source=str(app.config.user_file))
-    )
 
 
 def _balance(app: App, provider: str, options: Talk) -> str | None:
