@@ -34,7 +34,7 @@ def choose(app: App, job: Job, *, provider: str | None, model: str | None, need_
         except UnsupportedOption as error:
             refused = refused or error
         else:
-            app.streams.say(
+            app.talk(
                 f"provider: {name} ({'first in the sandbox' if app.sandbox else 'first with a key'} that can do this)"
             )
             return found

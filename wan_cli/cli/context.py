@@ -39,6 +39,7 @@ class App:
     world_parts: dict[str, Any] = field(default_factory=dict)
     stdin: Any = None
     sandbox: bool = False
+    quiet: bool = False
     command: str = ""
     say_json: str = ""
     _ledger: Ledger | None = None
@@ -60,11 +61,17 @@ class App:
 
         return load(self.env, self.cwd)
 
-    def use(self, *, sandbox: bool) -> None:
-        """Take the flag or ``WAN_SANDBOX``, which is announced on every run (interface.md, section 7)."""
+    def use(self, *, sandbox: bool, quiet: bool = False) -> None:
+        """Take the flags; ``WAN_SANDBOX`` is announced on every run (interface.md, section 7)."""
+        self.quiet = quiet
         self.sandbox = sandbox or self.config.sandbox
         if self.sandbox and not sandbox:
             self.streams.say("sandbox: WAN_SANDBOX is set; nothing is bought")
+
+    def talk(self, line: str) -> None:
+        """Say something that ``--quiet`` leaves out."""
+        if not self.quiet:
+            self.streams.say(line)
 
     @property
     def state(self) -> Path:

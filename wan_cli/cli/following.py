@@ -36,12 +36,12 @@ def as_wait(options: Asking) -> Collecting:
 
 def status(app: App, names: list[str], options: Asking) -> int:
     """List the tasks, open ones first; with names: ask the providers for fresh state. Downloads nothing."""
-    app.use(sandbox=options.sandbox)
+    app.use(sandbox=options.sandbox, quiet=options.quiet)
     if options.prune is not None:
         if names:
             raise UsageError("--prune takes no TASK: it forgets all that finished before a time")
         gone = app.ledger.forget(finished_before=app.now() - seconds(options.prune, "--prune"))
-        app.streams.say(f"forgot {gone} finished {'task' if gone == 1 else 'tasks'}")
+        app.talk(f"forgot {gone} finished {'task' if gone == 1 else 'tasks'}")
         if app.say_json == "json":
             return app.emit([], None, 0, forgotten=gone)
         return 0
@@ -97,7 +97,7 @@ def _list(app: App, options: Asking) -> int:
     if app.say_json == "json":
         return app.emit([task_document(task, cwd=str(app.cwd)) for task in tasks], decisive, code)
     if not tasks:
-        app.streams.say("no tasks yet")
+        app.talk("no tasks yet")
     _show(app, tasks)
     return code
 
@@ -144,7 +144,7 @@ def _default_target(app: App, prompt: str) -> Target:
 
 def wait(app: App, names: list[str], options: Collecting) -> int:
     """Collect tasks: the named ones, or everything that is outstanding."""
-    app.use(sandbox=options.sandbox)
+    app.use(sandbox=options.sandbox, quiet=options.quiet)
     if names and options.everything:
         raise UsageError("--all takes no TASK")
     if options.json and options.jsonl:
@@ -157,7 +157,7 @@ def wait(app: App, names: list[str], options: Collecting) -> int:
         if task.state.kind in ("pending", "sending", "done"):
             _same_account(app, task)
     if not tasks:
-        app.streams.say("nothing is outstanding")
+        app.talk("nothing is outstanding")
     wish = Wish(download=not options.no_download, strict=options.strict)
     session = Session(app=app, quiet=options.quiet, jsonl=options.jsonl, verbose=options.verbose)
 

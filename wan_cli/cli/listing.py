@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def models(app: App, name: str | None, options: Talk) -> int:
     """Print the models of one provider, one model at every provider, or all."""
-    app.use(sandbox=options.sandbox)
+    app.use(sandbox=options.sandbox, quiet=options.quiet)
     wanted = (name or "").casefold()
     found = [m for m in every_model() if not wanted or wanted in (m.provider, m.name.casefold(), m.id.casefold())]
     if not found:

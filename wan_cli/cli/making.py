@@ -35,7 +35,7 @@ KEY_LENGTH = 200
 
 def make(app: App, verb: Verb, words: list[str], options: Making) -> int:
     """Run one making verb and return the exit code."""
-    app.use(sandbox=options.sandbox)
+    app.use(sandbox=options.sandbox, quiet=options.quiet)
     _check_flags(app, options)
     wish = Wish(wait=options.wait, download=not options.no_download, strict=options.strict)
     timeout = options.timeout or app.config.get("timeout")
@@ -131,7 +131,7 @@ def _skipped(app: App, existing: Sequence[Path]) -> int:
     from wan_cli.ui.document import typed_path
 
     names = [typed_path(str(path), str(app.cwd)) for path in existing]
-    app.streams.say(f"nothing bought: {', '.join(names)} {'exists' if len(names) == 1 else 'exist'} already")
+    app.talk(f"nothing bought: {', '.join(names)} {'exists' if len(names) == 1 else 'exist'} already")
     if app.say_json == "json":
         return app.emit([], None, 0, skipped=names)
     if app.say_json == "jsonl":
@@ -209,7 +209,7 @@ def _durable(app: App, options: Making, tasks: list[Task], order: Order) -> list
             hint="use another key, or repeat the call exactly as it was",
         )
     if found[0].id != tasks[0].id:
-        app.streams.say(f"this idempotency key was used before: continuing {', '.join(task.name for task in found)}")
+        app.talk(f"this idempotency key was used before: continuing {', '.join(task.name for task in found)}")
         found = [_continued(app, old, new) for old, new in zip(found, tasks, strict=False)]
     return found
 

@@ -57,7 +57,8 @@ def read_order(app: App, verb: Verb, words: list[str], options: Making) -> Order
     )  # fmt: skip
     model, fitted = choose(app, job, provider=options.provider, model=options.model, need_key=not options.dry_run)
     offer = offer_for(model, verb)
-    media = tuple(_checked(app, item, offer.inputs, asset) for item, asset in zip(drafts, assets, strict=True))
+    inputs = offer.inputs or Inputs(count=(0, 0))
+    media = tuple(_checked(app, item, inputs, asset) for item, asset in zip(drafts, assets, strict=True))
     fitted = replace(fitted, job=replace(fitted.job, media=media))
     jobs = [fitted.job] if offer.count else [replace(fitted.job, n=1)] * job.n
     price = app.price(model)
@@ -85,7 +86,7 @@ def _draft(asset: str, verb: Verb) -> Media:
     return Media(role=role, kind="image", url=asset)
 
 
-def _checked(app: App, medium: Media, inputs: Inputs | None, asset: str) -> Media:
+def _checked(app: App, medium: Media, inputs: Inputs, asset: str) -> Media:
     if medium.url:
         return medium
     path = asset_path(app, asset, app.state / "scratch")
