@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from wan_cli import spend
 from wan_cli.catalog import capabilities
 from wan_cli.cli.curl import as_data
-from wan_cli.models import Task
+from wan_cli.models import Task, Warned
 from wan_cli.ui.document import task_document
+from wan_cli.ui.messages import warning_line
 from wan_cli.ui.money import number
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def show(app: App, tasks: Sequence[Task], lines: Sequence[spend.Line]) -> int:
         return app.summary(list(tasks), None, 0)
     for command in distinct:
         app.streams.out(command)
+    for message in tasks[0].warnings:
+        app.streams.say(warning_line(Warned(message=message), color=app.streams.color))
     app.streams.say(f"estimate: {spend.shown(lines)}; nothing was sent")
     return 0
 

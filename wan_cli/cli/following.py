@@ -130,7 +130,7 @@ def _adopted(app: App, provider: str, task_id: str) -> Task:
     task = Task(
         id=app.ledger.new_id(), provider=provider, origin=adapter.origin, provider_model="", token="", created_at=now,
         job=Job(verb="generate", provider=provider, model="", prompt=""), target=_default_target(app, ""),
-        state=adapter.adopt(task_id), task_id=task_id, sandbox=app.sandbox, submitted_at=now, charged="yes",
+        state=adapter.adopt(task_id), task_id=task_id, sandbox=app.sandbox, submitted_at=now, charged="unknown",
         charge_basis="assumed", key_print=app.key_print(provider), cost=Cost(unit=price.unit if price else None),
     )  # fmt: skip
     app.ledger.add([task])

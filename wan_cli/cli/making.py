@@ -16,7 +16,7 @@ from wan_cli.cli.run import Session, seconds
 from wan_cli.engine.delivery import reopened
 from wan_cli.errors import KeyRejected, UsageError
 from wan_cli.media import EXTENSIONS
-from wan_cli.models import Cost, New, Target, Task, Verb
+from wan_cli.models import Cost, New, Target, Task, Verb, Warned
 from wan_cli.targets import check_targets
 from wan_cli.text import one_line
 
@@ -56,7 +56,7 @@ def make(app: App, verb: Verb, words: list[str], options: Making) -> int:
 
     async def work(engine: Engine) -> list[Task]:
         for message in order.fitted.warnings:
-            tasks[0] = engine.warn(tasks[0], message)
+            engine.tell(Warned(message=message))
         return await engine.run_all(tasks, wait=wish.wait, download=wish.download, limit=limit)
 
     return session.conclude(session.run(work), wish)
@@ -184,7 +184,7 @@ def _tasks(app: App, options: Making, order: Order, places: _Places) -> list[Tas
         tasks.append(Task(
             id="", provider=order.model.provider, origin=origin, job=job, provider_model=order.model.id, token=token,
             target=target, created_at=places.stamp, sandbox=app.sandbox, user_key=key, fingerprint=order.fingerprint,
-            batch=batch, item=item, siblings=len(order.jobs),
+            batch=batch, item=item, siblings=len(order.jobs), warnings=order.fitted.warnings,
             cost=Cost(estimated=None if line.amount is None else float(line.amount), unit=line.unit),
         ))  # fmt: skip
     return tasks

@@ -83,6 +83,8 @@ async def ask(engine: Engine, task: Task, service: Service, seen: _Patience | No
             return engine.save(replace(task, state=gone, finished_at=engine.now()))
         answer = again
     task = replace(task, trouble=None)
+    if task.charged == "unknown":  # adopted by its handle: now it is seen to exist
+        task = replace(task, charged="yes", charge_basis=service.provider.accepted_basis)
     if isinstance(answer, Pending):
         return _still_pending(engine, task, state, answer)
     return engine.save(learn(task, answer, engine.now()))

@@ -1,0 +1,120 @@
+"""The answer of ``/v1/images/generations``, as it comes from OpenAI, its relays and its imitators.
+
+Source: contracts.md section 6.2 (what servers really send) and 6.3 (the rules of reading them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from wan_cli.media import decode_b64
+from wan_cli.models import Answer, Done, Facts, Failed, Output, Pending
+from wan_cli.providers.base import Reply, TaskId, Unreadable
+
+QUEUED = frozenset({"queued", "pending", "submitted", "in_progress", "processing", "running", "not_start"})
+
+
+class Image(Reply):
+    """One item of ``data``: the first non-empty of ``b64_json`` and ``url`` counts (rule 2)."""
+
+    url: str | None = None
+    b64_json: str | None = None
+    revised_prompt: str | None = None
+    task_id: TaskId | None = None
+    status: str | None = None
+
+    def output(self) -> Output | None:
+        """Return the result, ``None`` for an empty item. Raises :class:`Unreadable` for a damaged one."""
+        if self.b64_json:
+            try:
+                decode_b64(self.b64_json)
+            except ValueError as error:
+                raise Unreadable(f"b64_json: {error}") from error
+            return Output(b64=self.b64_json)
+        return Output(url=self.url) if self.url else None
+
+
+class Images(Reply):
+    """The whole answer. ``created`` may be a number, a text or absent (rule 3); ``data`` may be null."""
+
+    data: list[Image] | None = None
+    usage: dict[str, Any] | None = None
+    request_id: str | None = None
+    id: TaskId | None = None
+    task_id: TaskId | None = None
+    status: str | None = None
+
+    @field_validator("id", "task_id", mode="before")
+    @classmethod
+    def _unusable_ids(cls, value: Any) -> Any:
+        """An id of another form is only a label here: some servers number their answers."""
+        return value if isinstance(value, str) and value else None
+
+    def state(self) -> Answer:
+        """Return pictures, or the task that a relay answers with instead (contracts.md 6.2, last row)."""
+        items = self.data or []
+        results = tuple(dict.fromkeys(found for item in items if (found := item.output())))
+        if not results and (task := self._task(items)):
+            return task
+        revised = next((item.revised_prompt for item in items if item.revised_prompt), None)
+        facts = Facts(request_id=self.request_id or None, revised_prompt=revised, usage=self.usage)
+        return Done(outputs=results, facts=facts)
+
+    def _task(self, items: list[Image]) -> Pending | None:
+        """Return the task, where the answer names one and says that it is under way."""
+        first = items[0] if items else Image()
+        task_id = self.task_id or first.task_id or self.id
+        status = (self.status or first.status or "").casefold()
+        if task_id is None or status not in QUEUED:
+            return None
+        return Pending(task_id=task_id, ref={"task_id": task_id}, note=status)
+
+
+class _Result(Reply):
+    data: list[Image] = Field(default_factory=list)
+
+
+class _Error(Reply):
+    code: str | int | None = None
+    message: str | None = None
+
+
+class ImageTask(Reply):
+    """A task of an asynchronous relay: ``GET /v1/images/generations/{id}`` (contracts.md 4.3, 6.2)."""
+
+    status: str
+    progress: int | None = None
+    url: str | None = None
+    result: _Result | None = None
+    data: list[Image] | None = None
+    error: _Error | str | None = None
+    fail_reason: str | None = None
+
+    def state(self, pending: Pending) -> Answer:
+        """Return what the task has come to; an unknown status is still under way (reliability.md R09)."""
+        status = self.status.casefold()
+        if status in ("completed", "succeeded", "success"):
+            items = [*(self.result.data if self.result else []), *(self.data or []), Image(url=self.url)]
+            results = tuple(dict.fromkeys(found for item in items if (found := item.output())))
+            return Done(outputs=results, task_id=pending.task_id)
+        if status in ("failed", "failure"):
+            error = self.error if isinstance(self.error, _Error) else _Error(message=self.error)
+            code = None if error.code is None else str(error.code)
+            message = error.message or self.fail_reason or "the provider gives no reason"
+            return Failed(code="task_failed", message=message, provider_code=code)
+        shown = status if status in QUEUED else f"status {self.status!r}"
+        return Pending(task_id=pending.task_id, ref=pending.ref, note=shown, progress=self.progress)
+
+
+def is_server_path(url: str) -> bool:
+    """Tell whether a result's "url" is a path on the server's own disk, as Xinference gives (contracts.md 6.2)."""
+    return url.startswith(("/home/", "/root/", "/tmp/", "/var/", "/mnt/", "/data/")) and not urlsplit(url).query  # noqa: S108
+
+
+def without_unsaid(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what the user did not say: unset options leave no key in the body (rule 1)."""
+    return {name: value for name, value in fields.items() if value is not None}
