@@ -104,7 +104,9 @@ def task_error(task: Task) -> WanError | None:
         case Unknown(reason=reason, http_status=status):
             return errors.OutcomeUnknown(reason, hint=f"wan status {task.name}", http_status=status)
         case Lost(code=code, message=message):
-            return errors.by_code(code)(message, hint=f"wan status {task.name}", charged=task.charged)
+            return errors.by_code(code)(
+                message, hint=f"wan status {task.name}", charged="yes" if task.charged == "no" else task.charged
+            )
         case Pending() | Done() if task.trouble is not None:
             return _collecting(task, task.trouble)
         case _:
