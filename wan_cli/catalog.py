@@ -15,8 +15,11 @@ from typing import Any
 
 from wan_cli.models import Kind, Verb
 
-BUILTIN = ("rivya", "modelverse")
-"""The registry order: which provider is asked first when nobody names one (interface.md, section 2)."""
+ORDER = ("rivya", "modelverse")
+"""Who is asked, and in which order, when nobody names a provider (interface.md, section 2)."""
+
+BUILTIN = ORDER
+"""Every provider that comes with wan."""
 
 VERBS: tuple[Verb, ...] = ("generate", "edit", "fuse", "sequence")
 
@@ -34,9 +37,14 @@ class Price:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """How many media of one kind a verb takes, and what each may be. Sides in pixels, ``max_bytes`` in bytes."""
+    """How many media of one role a verb takes, and what each may be. Sides in pixels, ``max_bytes`` in bytes.
+
+    ``local`` is false where the provider only takes an address.
+    """
 
     count: tuple[int, int]
+    kinds: tuple[Kind, ...] = ("image",)
+    local: bool = True
     mimes: tuple[str, ...] = ()
     max_bytes: int | None = None
     sides: tuple[int, int] | None = None
@@ -52,7 +60,10 @@ class Offer:
     taken); ``aspects`` a closed list, or empty where any shape up to ``max_ratio`` to one is made from pixels.
     ``count`` is the range of ``-n`` in one request, ``None`` where the provider has no such parameter (then ``-n``
     becomes that many tasks). ``seed_unset`` is a seed that the provider reads as "none". ``ineffective`` maps an
-    option to why it changes nothing here.
+    option to why it changes nothing here. ``inputs`` are the pictures (or videos) that stand before the prompt,
+    ``roles`` those that options name, ``sets`` the legal sets of roles. ``durations`` are in seconds;
+    ``durations_with_video`` hold when a video is among the inputs. ``price_seconds`` is the provider's own duration
+    where the user says none.
     """
 
     prompt_max: int
@@ -67,6 +78,13 @@ class Offer:
     options: frozenset[str] = frozenset()
     ineffective: Mapping[str, str] = field(default_factory=dict)
     inputs: Inputs | None = None
+    durations: tuple[int, ...] = ()
+    durations_with_video: tuple[int, ...] = ()
+    resolutions: tuple[str, ...] = ()
+    roles: Mapping[str, Inputs] = field(default_factory=dict)
+    sets: tuple[frozenset[str], ...] = ()
+    negative_max: int | None = None
+    price_seconds: int = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,9 +123,9 @@ class Capabilities:
         wanted = model.casefold()
         return next((m for m in self.models if wanted in (m.name.casefold(), m.id.casefold())), None)
 
-    def unlisted(self, model: str) -> Model:
+    def unlisted(self, model: str, makes: Kind = "image") -> Model:
         """Return a stand-in for a model that is not in the catalogue: it is sent as given, its price is unknown."""
-        pattern = self.models[-1]
+        pattern = next((known for known in reversed(self.models) if known.makes == makes), self.models[-1])
         return Model(
             provider=self.name, name=model, id=model, makes=pattern.makes, price=None, formats=(),
             verbs=pattern.verbs, listed=False,
@@ -118,9 +136,18 @@ def _pair(value: list[int] | None) -> tuple[int, int] | None:
     return None if value is None else (value[0], value[1])
 
 
+def _seconds(value: list[int] | dict[str, int] | None) -> tuple[int, ...]:
+    """Read a list of durations, or ``{ from, to }`` for every whole second of a range."""
+    if isinstance(value, dict):
+        return tuple(range(value["from"], value["to"] + 1))
+    return tuple(value or ())
+
+
 def _inputs(data: Mapping[str, Any]) -> Inputs:
     return Inputs(
         count=(data["count"][0], data["count"][1]),
+        kinds=tuple(data.get("kinds", ("image",))),
+        local=data.get("local", True),
         mimes=tuple(data.get("mimes", ())),
         max_bytes=data.get("max_bytes"),
         sides=_pair(data.get("sides")),
@@ -143,6 +170,13 @@ def _offer(data: Mapping[str, Any]) -> Offer:
         options=frozenset(data.get("options", ())),
         ineffective=dict(data.get("ineffective", {})),
         inputs=_inputs(data["inputs"]) if "inputs" in data else None,
+        durations=_seconds(data.get("durations")),
+        durations_with_video=_seconds(data.get("durations_with_video")),
+        resolutions=tuple(data.get("resolutions", ())),
+        roles={role: _inputs(inputs) for role, inputs in data.get("roles", {}).items()},
+        sets=tuple(frozenset(roles) for roles in data.get("sets", ())),
+        negative_max=data.get("negative_max"),
+        price_seconds=data.get("price_seconds", 5),
     )
 
 
@@ -194,17 +228,19 @@ def every_model(providers: Iterable[str] = BUILTIN) -> Iterator[Model]:
         yield from capabilities(provider).models
 
 
-def who_can(verb: str, *, model: str | None = None, providers: Iterable[str] = BUILTIN, **wants: object) -> list[str]:
+def who_can(
+    verb: str, *, makes: Kind = "image", model: str | None = None, providers: Iterable[str] = BUILTIN, **wants: object
+) -> list[str]:
     """Name the providers with a model (``model``, if given) that can do ``verb`` with all of ``wants``.
 
-    ``wants`` are: ``size`` (a tier), ``pixels`` (a number of pixels), ``aspect``, ``option``, ``n``, ``inputs`` (how
-    many media).
+    ``makes`` is the kind of result. ``wants`` are: ``size`` (a tier), ``pixels`` (a number of pixels), ``aspect``,
+    ``option``, ``n``, ``inputs`` (how many media), ``resolution``, ``duration`` (seconds), ``role``.
     """
     names = []
     for entry in every_model(providers):
         offer = entry.verbs.get(verb)
         same = model is None or model in {entry.name, entry.id}
-        if offer and same and _meets(offer, wants) and entry.provider not in names:
+        if offer and same and entry.makes == makes and _meets(offer, wants) and entry.provider not in names:
             names.append(entry.provider)
     return names
 
@@ -216,6 +252,9 @@ def _meets(offer: Offer, wants: Mapping[str, Any]) -> bool:
         "aspect": lambda aspect: not offer.aspects or aspect in offer.aspects,
         "option": lambda option: option in offer.options,
         "n": lambda n: offer.count is None or offer.count[0] <= n <= offer.count[1],
+        "resolution": lambda resolution: resolution in offer.resolutions,
+        "duration": lambda seconds: seconds in offer.durations,
+        "role": lambda role: role in offer.roles,
         "inputs": lambda n: offer.inputs is not None and offer.inputs.count[0] <= n <= offer.inputs.count[1],
     }
     return all(checks[name](value) for name, value in wants.items())

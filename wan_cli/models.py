@@ -72,6 +72,7 @@ class Job:
     provider: str
     model: str
     prompt: str
+    makes: Kind = "image"
     media: tuple[Media, ...] = ()
     size: str | None = None
     aspect: str | None = None
@@ -114,7 +115,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """One result on disk, complete and checked: ``bytes`` long, sides in pixels."""
+    """One result on disk, complete and checked: ``bytes`` long, sides in pixels; a video's duration in seconds."""
 
     index: int
     path: str | None
@@ -123,6 +124,7 @@ class File:
     mime: str
     width: int | None = None
     height: int | None = None
+    duration_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,10 +59,10 @@ def _fitted(job: Job, provider: str, model: str | None) -> tuple[Model, Fitted]:
     offered = capabilities(provider)
     job = replace(job, provider=provider)
     if model:
-        entry = offered.find(model) or offered.unlisted(model)
+        entry = offered.find(model) or offered.unlisted(model, job.makes)
         return entry, fit(replace(job, model=entry.name), entry)
     refused: UnsupportedOption | None = None
-    for entry in offered.models:
+    for entry in (known for known in offered.models if known.makes == job.makes):
         try:
             return entry, fit(replace(job, model=entry.name), entry)
         except UnsupportedOption as error:

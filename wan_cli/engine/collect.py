@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from wan_cli.engine.loop import Engine, Service, model_of
+from wan_cli.engine.loop import Engine, Service
 from wan_cli.engine.submit import learn
 from wan_cli.engine.waiting import pause
 from wan_cli.errors import InternalError, KeyRejected, WanError
@@ -46,7 +46,7 @@ async def poll(engine: Engine, task: Task, ends: float) -> Task:
     service = engine.service(task.provider)
     seen = _Patience()
     while isinstance(task.state, Pending):
-        wait = pause(model_of(task).makes, seen.polls, engine.rand(), asked=seen.asked, failures=seen.failures)
+        wait = pause(task.job.makes, seen.polls, engine.rand(), asked=seen.asked, failures=seen.failures)
         left = ends - engine.monotonic()
         if left <= 0:
             return engine.trouble(task, "timeout_waiting", "still running; nothing is lost")

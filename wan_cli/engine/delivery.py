@@ -43,14 +43,14 @@ class _Fetched:
 
 async def deliver(engine: Engine, task: Task) -> Task:
     """From ``Done``: bring every result to disk. One that fails never takes another with it (reliability.md D19)."""
+    if isinstance(task.state, Done) and not task.state.outputs:  # an answer that was all, and is empty (R11)
+        return engine.save(replace(task, state=Lost(code="task_vanished", message="the answer names no result")))
     results, task = await _round(engine, task)
     if any(result.expired for result in results):
         task = await _fresh(engine, task)
-        if not isinstance(task.state, Done):
+        if task.trouble or not isinstance(task.state, Done):
             return task
         results, task = await _round(engine, task)
-    for note in (note for result in results for note in result.notes):
-        task = engine.warn(task, note)
     broken = [result for result in results if result.error]
     if not broken:
         return _saved(engine, task)
@@ -76,7 +76,10 @@ async def _round(engine: Engine, task: Task) -> tuple[list[_Fetched], Task]:
     engine.tell(TaskChanged(task=task))
     work = [one(index, output) for index, output in enumerate(state.outputs, start=1)]
     results = await engine.unless(engine.stop, asyncio.gather(*work))
-    return results, desk.task
+    task = desk.task
+    for note in (note for result in results for note in result.notes):
+        task = engine.warn(task, note)
+    return results, task
 
 
 async def _fresh(engine: Engine, task: Task) -> Task:
@@ -86,17 +89,16 @@ async def _fresh(engine: Engine, task: Task) -> Task:
     before = task.state
     assert isinstance(before, Done)  # noqa: S101
     if task.task_id is None:
-        lost = Lost(
-            code="result_expired",
-            message="the result's address has expired, and the provider keeps no task to ask about",
-        )
+        message = "the result's address has expired, and the provider keeps no task to ask about"
+        lost = Lost(code="result_expired", message=message)
         return engine.save(replace(task, state=lost)) if not before.files else task
     service = engine.service(task.provider)
     asked = await ask(engine, replace(task, state=service.provider.adopt(task.task_id)), service)
     if isinstance(asked.state, Done):
         return engine.save(replace(asked, state=replace(asked.state, files=before.files)))
-    if isinstance(asked.state, Pending):  # it could not be asked; what was known stays
-        return replace(asked, state=before)
+    if isinstance(asked.state, Pending):  # it could not be asked: what was known stays, and nothing counts as gone
+        why = asked.trouble.message if asked.trouble else "the provider could not be asked for a fresh one"
+        return engine.trouble(replace(asked, state=before), "download_failed", f"the result's address expired; {why}")
     return asked
 
 
@@ -121,7 +123,7 @@ class _Desk:
             return _Fetched(index, error=error)
 
     async def _bring(self, index: int, output: Output) -> _Fetched:
-        task, kind = self.task, model_of(self.task).makes
+        task, kind = self.task, self.task.job.makes
         aim = self._aim(index)
         _sweep(aim.parent, task.id, index)
         token = lambda: f"{task.id}-{index}-{secrets.token_hex(3)}"  # noqa: E731 - the part's name tells whose it is
@@ -145,8 +147,7 @@ class _Desk:
         return _Fetched(index, self._record(index, part, sniffed, None))
 
     def _published(self, index: int, part: Part, sniffed: Sniffed) -> _Fetched:
-        notes: list[str] = []
-        ready, made = part, sniffed
+        notes, ready, made = list[str](), part, sniffed
         wanted = mime_of_extension(self.task.target.template or "")
         if self.task.target.convert and wanted and wanted != sniffed.mime:
             try:

@@ -11,6 +11,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -69,6 +70,8 @@ class Engine:
     submitting: int = 0
     """Purchases whose answer is awaited right now: a first signal lets them finish."""
     _gates: dict[str, asyncio.Semaphore] = field(default_factory=dict)
+    _unsaved: dict[str, Task] = field(default_factory=dict)
+    """What the ledger could not take, by the task's id."""
     cool_until: dict[str, float] = field(default_factory=dict)
     """Per origin: no purchase before this time (monotonic), because the provider asked for it."""
 
@@ -77,7 +80,7 @@ class Engine:
 
         Never raises for what happens to the task: its state, ``trouble`` and ``warnings`` tell.
         """
-        ends = self.monotonic() + (DEADLINES_S[model_of(task).makes] if limit is None else limit)
+        ends = self.monotonic() + (DEADLINES_S[task.job.makes] if limit is None else limit)
         owned = False
         try:
             owned, task = await self._own(task, ends, wait=wait)
@@ -86,11 +89,23 @@ class Engine:
                 if task.state == before.state or (task.trouble and task.trouble != before.trouble):
                     break
         except Stopped:
-            return self.ledger.get(task.id)
+            return self._unsaved.get(task.id) or self.ledger.get(task.id)
+        except StateUnusable as error:
+            return self._stranded(self._unsaved.get(task.id, task), error)
         finally:
             if owned:
-                self.ledger.release(task.id)
+                with suppress(StateUnusable):  # what was bought is told even where nothing can be written any more
+                    self.ledger.release(task.id)
         return task
+
+    def _stranded(self, task: Task, error: StateUnusable) -> Task:
+        """Say of a task whose ledger cannot be used what is true of it; other tasks go on."""
+        from wan_cli.engine.submit import failed
+
+        if task.state.kind == "new":
+            return replace(task, state=failed(error), charged="no")
+        trouble = Failed(code=error.code, message=error.message, hint=error.hint, charged=task.charged)
+        return replace(task, trouble=trouble)
 
     def _step(self, task: Task, ends: float, *, wait: bool, download: bool) -> Coroutine[Any, Any, Task] | None:
         """Choose the next step by the state; ``None`` where there is none."""
@@ -112,22 +127,32 @@ class Engine:
 
     async def _own(self, task: Task, ends: float, *, wait: bool) -> tuple[bool, Task]:
         """Become the one process that works on the task, or watch the one that does until it lets go."""
+        attached = False
         while not self.ledger.claim(task.id):
-            task = self.ledger.get(task.id)
-            if task.state.kind in TERMINAL or self.monotonic() >= ends or not wait:
-                return False, task
-            await self.pause(ATTACHED_S)
-        if task.state.kind == "new":
             stored = self.ledger.get(task.id)
-            return True, task if stored.state.kind == "new" else self._merged(stored, task)
-        return True, self._merged(self.ledger.get(task.id), task)
+            accepted = stored.state.kind not in ("new", "sending")
+            if stored.state.kind in TERMINAL or self.monotonic() >= ends or (accepted and not wait):
+                return False, stored
+            attached = True
+            await self.pause(ATTACHED_S)
+        stored = self.ledger.get(task.id)
+        if attached:  # what the other process left is taken up as it is
+            return True, self._merged(stored, replace(task, state=stored.state))
+        if task.state.kind == "new" and (stored.state.kind == "new" or _unbought(stored)):
+            return True, replace(task, charged="no", submitted_at=None)
+        return True, self._merged(stored, task)
 
     @staticmethod
     def _merged(stored: Task, wanted: Task) -> Task:
-        """Return what the ledger has, since another process may have taken the task further; the aim is this call's."""
-        reopened = stored.state.kind == "saved" and wanted.state.kind == "pending"
+        """Return what the ledger has, since another process may have taken the task further; the aim is this call's.
+
+        The job is this call's too, for the ledger may hold hashes of its texts; its media may be uploaded already.
+        A saved task is only collected again where its files were missed: then it has ended before.
+        """
+        reopened = stored.state.kind == "saved" and wanted.state.kind == "pending" and wanted.finished_at is not None
         state = wanted.state if reopened else stored.state
-        return replace(stored, state=state, job=wanted.job, target=wanted.target, trouble=None)
+        job = replace(wanted.job, media=stored.job.media)
+        return replace(stored, state=state, job=job, target=wanted.target, trouble=None)
 
     async def run_all(self, tasks: list[Task], **how: Any) -> list[Task]:
         """Take several tasks along at the same time; one that fails never takes another with it."""
@@ -157,17 +182,20 @@ class Engine:
         return task
 
     def note(self, task: Task) -> Task:
-        """Make a transition durable. Raises ``StateUnusable`` only while nothing is bought.
+        """Make a transition durable. Raises ``StateUnusable`` only where a purchase would follow.
 
-        Once there is something to lose, a ledger that fails must not end the work: the result is still brought in, and
-        the user is told the handle.
+        Otherwise a ledger that fails must not end the work: the result is still brought in, and the user is told the
+        handle.
         """
         try:
             self.ledger.save(task)
+            self._unsaved.pop(task.id, None)
         except StateUnusable as error:
-            if task.charged == "no" or task.state.kind == "sending":
+            if task.state.kind == "sending":
                 raise
-            self.tell(Warned(message=f"{error.message}; keep this: {task.name}", task=task))
+            self._unsaved[task.id] = task
+            keep = "" if task.charged == "no" else f"; keep this: {task.name}"
+            self.tell(Warned(message=error.message + keep, task=task))
         return task
 
     def tell(self, event: Event) -> None:
@@ -188,8 +216,11 @@ class Engine:
         return self.save(replace(task, trouble=Failed(code=code, message=message, hint=hint, charged="yes")), message)
 
     async def pause(self, seconds: float) -> None:
-        """Sleep, unless a signal comes. Raises :class:`Stopped`."""
-        await self.unless(self.stop, self.sleep(seconds))
+        """Sleep, unless a signal comes or has come: then nothing new is begun. Raises :class:`Stopped`."""
+        if not self.stop.is_set():
+            await self.unless(self.stop, self.sleep(seconds))
+        if self.stop.is_set():
+            raise Stopped
 
     async def unless(self, event: asyncio.Event, work: Awaitable[T]) -> T:
         """Await ``work``; when ``event`` is set first, cancel it and raise :class:`Stopped`."""
@@ -208,6 +239,11 @@ class Engine:
     def gate(self, provider: str) -> asyncio.Semaphore:
         """Return what keeps the purchases of one provider to :attr:`submits` at a time."""
         return self._gates.setdefault(provider, asyncio.Semaphore(self.submits))
+
+
+def _unbought(task: Task) -> bool:
+    """Tell whether a task ended before anything was bought, so that the same call may try it again."""
+    return task.state.kind == "failed" and task.charged == "no" and task.task_id is None
 
 
 def model_of(task: Task) -> Model:

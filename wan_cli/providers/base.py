@@ -90,6 +90,10 @@ class Provider(ABC):
     """Does the provider document a key under which a submit may be repeated?"""
     accepted_basis: ClassVar[ChargeBasis] = "assumed"
     """How we know that an accepted task is charged."""
+    synchronous: ClassVar[bool] = False
+    """Does every submit wait for the result?"""
+    hints: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Words of the provider's messages, each with what to do about them."""
     uploads: ClassVar[bool] = False
     """Do local files have to be uploaded before they can be used?"""
     errors: ClassVar[Mapping[str, type[WanError]]] = MappingProxyType({})
@@ -148,6 +152,11 @@ class Provider(ABC):
             content=content,
             extensions=extensions,
         )
+
+    def model_id(self, name: str) -> str:
+        """Return the provider's own spelling of a model; one that is not in the catalogue goes as it is."""
+        known = self.capabilities.find(name)
+        return known.id if known else name
 
     @abstractmethod
     def submit(self, job: Job, *, token: str) -> Flow[Answer]:
@@ -246,6 +255,11 @@ def _read_error(data: Mapping[str, Any]) -> tuple[str | None, str, str | None] |
 def outputs(urls: Sequence[str | None]) -> tuple[Output, ...]:
     """Return one output per distinct, non-empty address, in order (reliability.md R13)."""
     return tuple(Output(url=url) for url in dict.fromkeys(url for url in urls if url))
+
+
+def form_for(file: LocalFile, fields: Mapping[str, str]) -> Form:
+    """Return the multipart body of an upload: ``fields``, then the file as ``file``."""
+    return Form(fields, [("file", file)])
 
 
 def reference_name(media: Media) -> str:

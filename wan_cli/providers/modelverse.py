@@ -1,7 +1,8 @@
 """Modelverse (UCloud): synchronous pictures, or tasks; local pictures inside the JSON body; no idempotency key.
 
 Source: seed 002; contracts.md section 2. Switches for what those leave open: ``image_encoding`` is ``data-uri``
-(default) or ``raw`` for bare Base64 (contracts.md 2.4).
+(default) or ``raw`` for bare Base64 (contracts.md 2.4); ``video_shape`` is ``media`` (shape A of contracts.md 2.8) or
+``flat`` (shape B).
 """
 
 from __future__ import annotations
@@ -14,43 +15,15 @@ from typing import Any
 from pydantic import AliasChoices, Field
 
 from wan_cli import errors
-from wan_cli.media import decode_b64
-from wan_cli.models import Answer, Cancelled, Done, Facts, Failed, Flow, Job, Media, Output, Pending
+from wan_cli.models import Answer, Cancelled, Done, Facts, Failed, Flow, Job, Media, Pending
 from wan_cli.providers.base import Embedded, Fault, Provider, Reply, TaskId, Unreadable, outputs
+from wan_cli.providers.images import Images
 
 IMAGES = "/v1/images/generations"
 SUBMIT = "/v1/tasks/submit"
 STATUS = "/v1/tasks/status"
 
 _ENDED_BADLY = re.compile(r"code=(?P<code>[^,\s]+),\s*message=(?P<message>.*)", re.DOTALL)
-
-
-class _Image(Reply):
-    url: str | None = None
-    b64_json: str | None = None
-
-    def output(self) -> Output | None:
-        """Return the first non-empty of the two (contracts.md 6.3 rule 2)."""
-        if self.b64_json:
-            decode_b64(self.b64_json)  # a wrong one is found before the answer counts as read
-            return Output(b64=self.b64_json)
-        return Output(url=self.url) if self.url else None
-
-
-class _Images(Reply):
-    """The synchronous answer (contracts.md 2.2)."""
-
-    created: int | None = None
-    data: list[_Image] | None = None
-    request_id: str | None = None
-
-    def state(self) -> Answer:
-        try:
-            found = [image.output() for image in self.data or []]
-        except ValueError as error:
-            raise Unreadable(f"b64_json: {error}") from error
-        results = tuple(dict.fromkeys(output for output in found if output))
-        return Done(outputs=results, facts=Facts(request_id=self.request_id or None))
 
 
 class _Output(Reply):
@@ -103,7 +76,7 @@ class Modelverse(Provider):
 
     name = "modelverse"
     endpoints = (IMAGES, SUBMIT, STATUS, "/v1")
-    quirk_values = MappingProxyType({"image_encoding": ("data-uri", "raw")})
+    quirk_values = MappingProxyType({"image_encoding": ("data-uri", "raw"), "video_shape": ("media", "flat")})
     errors = MappingProxyType(  # contracts.md 2.6; the 500 and 504 codes are not here: the model may have run
         {
             "param_error": errors.RequestRejected,
@@ -127,8 +100,9 @@ class Modelverse(Provider):
         embedded = tuple(self._embedded(media) for media in job.media if media.file)
         if job.route == "sync":
             response = yield self.request("POST", IMAGES, body=self._images_body(job), embedded=embedded)
-            return self.parse(response, _Images).state()
-        response = yield self.request("POST", SUBMIT, body=self._task_body(job), embedded=embedded)
+            return self.parse(response, Images).state()
+        body = self._video_body(job) if job.makes == "video" else self._task_body(job)
+        response = yield self.request("POST", SUBMIT, body=body, embedded=embedded)
         return self.parse(response, _Task).accepted()
 
     def poll(self, pending: Pending) -> Flow[Answer]:
@@ -143,7 +117,7 @@ class Modelverse(Provider):
     def _images_body(self, job: Job) -> dict[str, Any]:
         """Body of the synchronous contract (contracts.md 2.2)."""
         pictures = self._pictures(job, one="image")
-        return _said({"model": self._model(job), "prompt": job.prompt, **pictures, "size": job.size,
+        return _said({"model": self.model_id(job.model), "prompt": job.prompt, **pictures, "size": job.size,
                       "thinking_mode": job.thinking, "enable_sequential": job.verb == "sequence" or None,
                       "n": _count(job), "seed": job.seed, "watermark": job.watermark}) | dict(job.params)  # fmt: skip
 
@@ -153,14 +127,58 @@ class Modelverse(Provider):
                             "enable_sequential": job.verb == "sequence" or None, "n": _count(job), "seed": job.seed,
                             "watermark": job.watermark}) | dict(job.params)  # fmt: skip
         body: dict[str, Any] = {
-            "model": self._model(job),
+            "model": self.model_id(job.model),
             "input": _said({"prompt": job.prompt, **self._pictures(job, one="img_url")}),
         }
         return body | ({"parameters": parameters} if parameters else {})
 
+    def _video_body(self, job: Job) -> dict[str, Any]:
+        """Body of a video task: the upstream's shape (contracts.md 2.8 A and 5.3), or the flattened one (2.8 B)."""
+        parameters = _said({"resolution": job.resolution and job.resolution.upper(), "duration": job.duration,
+                            "ratio": job.aspect, "seed": job.seed, "watermark": job.watermark,
+                            "audio_setting": job.audio_setting}) | dict(job.params)  # fmt: skip
+        said = _said({"prompt": job.prompt, "negative_prompt": job.negative})
+        media = self._flat_media(job) if self.quirks["video_shape"] == "flat" else self._media(job)
+        body: dict[str, Any] = {"model": self._video_model(job), "input": said | media}
+        return body | ({"parameters": parameters} if parameters else {})
+
+    def _video_model(self, job: Job) -> str:
+        """The four upstream models are one here: verb and media tell which."""
+        known = self.capabilities.find(job.model)
+        if known is None:
+            return job.model
+        frames = {media.role for media in job.media} & {"first_frame", "last_frame", "first_clip"}
+        made = {"edit": "videoedit", "fuse": "r2v"}.get(job.verb, "i2v" if frames else "t2v")
+        return f"wan2.7-{made}"
+
+    def _media(self, job: Job) -> dict[str, Any]:
+        """``input.media`` with upstream's type names; sound for a text alone is ``audio_url`` (contracts.md 5.3)."""
+        sound = [media for media in job.media if media.role == "driving_audio"]
+        if sound and len(job.media) == 1:
+            return {"audio_url": sound[0].url}
+        voice = next((media.url for media in job.media if media.role == "voice"), None)
+        items = [self._medium(media, voice) for media in job.media if media.role != "voice"]
+        return {"media": items} if items else {}
+
+    def _medium(self, media: Media, voice: str | None) -> dict[str, Any]:
+        kinds = {"edit_source": "video", "reference": f"reference_{media.kind}"}
+        item = {"type": kinds.get(media.role, media.role), "url": self._address(media)}
+        return item | ({"reference_voice": voice} if voice and media.role == "reference" else {})
+
+    def _flat_media(self, job: Job) -> dict[str, Any]:
+        """Shape B, as the gateway's other video models have it (contracts.md 2.8)."""
+        names = {"first_frame": "first_frame_url", "last_frame": "last_frame_url", "first_clip": "first_clip_url",
+                 "driving_audio": "audio_url", "edit_source": "video_url", "voice": "reference_voice"}  # fmt: skip
+        flat = {names[media.role]: self._address(media) for media in job.media if media.role in names}
+        pictures = [self._address(media) for media in job.media if media.role == "reference"]
+        return flat | ({"images": pictures} if pictures else {})
+
+    def _address(self, media: Media) -> str | None:
+        return self._embedded(media).placeholder if media.file else media.url
+
     def _pictures(self, job: Job, *, one: str) -> Mapping[str, Any]:
         """One picture has a field of its own; several, and those of a sequence, go as ``images``."""
-        values = [self._embedded(media).placeholder if media.file else media.url for media in job.media]
+        values = [self._address(media) for media in job.media]
         if not values:
             return {}
         return {one: values[0]} if len(values) == 1 and job.verb != "sequence" else {"images": values}
@@ -170,10 +188,6 @@ class Modelverse(Provider):
             msg = "only local files are embedded"
             raise ValueError(msg)
         return Embedded(media.file, raw=self.quirks["image_encoding"] == "raw")
-
-    def _model(self, job: Job) -> str:
-        known = self.capabilities.find(job.model)
-        return known.id if known else job.model
 
 
 def _said(fields: Mapping[str, Any]) -> dict[str, Any]:

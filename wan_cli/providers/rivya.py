@@ -1,7 +1,7 @@
 """Rivya, Public API v1: asynchronous tasks, files uploaded first, an idempotency key.
 
-Source: seeds 000 and 001; contracts.md section 1. Switches for what those leave open: ``url_references`` (does an
-https reference go as given, or is it refused).
+Source: seeds 000 and 001; contracts.md section 1. Switch for what those leave open: ``role_key``, the name under which
+an item of ``referenceMediaItems`` tells a video model what it is (``none``: it does not; the order has to do).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pydantic import Field
 from wan_cli import errors
 from wan_cli.media import mime_of_extension
 from wan_cli.models import Answer, Done, Facts, Failed, Flow, Job, LocalFile, Media, Pending, Upload
-from wan_cli.providers.base import Form, Provider, Reply, TaskId, Unreadable, outputs, path_part, reference_name
+from wan_cli.providers.base import Provider, Reply, TaskId, Unreadable, form_for, outputs, path_part, reference_name
 
 GENERATIONS = "/api/v1/generations"
 FILES = "/api/v1/files"
@@ -95,6 +95,7 @@ class Rivya(Provider):
     idempotent = True
     accepted_basis = "contract"  # credits are taken before the upstream call (reliability.md, finding 3)
     uploads = True
+    quirk_values = MappingProxyType({"role_key": ("role", "type", "usage", "none")})
     errors = MappingProxyType(  # contracts.md 1.6
         {
             "public_api_disabled": errors.ProviderUnavailable,
@@ -117,12 +118,18 @@ class Rivya(Provider):
 
     def submit(self, job: Job, *, token: str) -> Flow[Answer]:
         """Create a task (contracts.md 1.3); ``watermark`` goes as the text "true" or "false"."""
-        params: dict[str, Any] = {"aspect_ratio": job.aspect, "resolution": job.size}
-        params["watermark"] = None if job.watermark is None else str(job.watermark).lower()
-        params["seed"] = job.seed
-        params["referenceMediaItems"] = [self._reference(media) for media in job.media] or None
+        params: dict[str, Any] = {
+            "aspect_ratio": job.aspect,
+            "resolution": job.resolution if job.makes == "video" else job.size,
+            "duration": None if job.duration is None else str(job.duration),
+            "watermark": None if job.watermark is None else str(job.watermark).lower(),
+            "negative_prompt": job.negative,
+            "audio_setting": job.audio_setting,
+            "seed": job.seed,
+        }
+        params["referenceMediaItems"] = [self._reference(media, job.makes) for media in job.media] or None
         body = {
-            "model": self._model(job.model),
+            "model": self.model_id(job.model),
             "prompt": job.prompt,
             "params": {key: value for key, value in params.items() if value is not None} | dict(job.params),
             "client_request_id": token[:128],
@@ -137,8 +144,8 @@ class Rivya(Provider):
 
     def upload(self, file: LocalFile, *, model: str, trace: str) -> Flow[Upload]:
         """Bring a reference (contracts.md 1.5); with ``model`` the provider applies that model's limits."""
-        fields = {"kind": file.mime.split("/")[0], "model": self._model(model), "client_request_id": trace[:128]}
-        response = yield self.request("POST", FILES, form=Form(fields, [("file", file)]))
+        fields = {"kind": file.mime.split("/")[0], "model": self.model_id(model), "client_request_id": trace[:128]}
+        response = yield self.request("POST", FILES, form=form_for(file, fields))
         found = self.parse(response, _PublicFile).innermost()
         if not found.url:
             raise Unreadable("the answer to the upload has no url")
@@ -149,16 +156,13 @@ class Rivya(Provider):
         response = yield self.request("GET", CREDITS)
         return f"{self.parse(response, _Credits).current_credits:g} credits"
 
-    def _model(self, name: str) -> str:
-        known = self.capabilities.find(name)
-        return known.id if known else name
-
-    @staticmethod
-    def _reference(media: Media) -> dict[str, str]:
+    def _reference(self, media: Media, makes: str) -> dict[str, str]:
         name = reference_name(media)
         mime = media.file.mime if media.file else mime_of_extension(name)
         item = {"url": media.url or "", "kind": media.kind, "name": name, "mimeType": mime}
         item["durationToken"] = media.duration_token
+        if makes == "video" and self.quirks["role_key"] != "none":
+            item[self.quirks["role_key"]] = media.role
         return {key: value for key, value in item.items() if value is not None}
 
 

@@ -152,9 +152,9 @@ def as_error(provider: Provider, fault: Fault, kind: type[errors.WanError]) -> e
     request = f", request {one_line(fault.request_id, 80)}" if fault.request_id else ""
     if fault.status < 400 and fault.status >= 300:  # noqa: PLR2004 - a redirect (reliability.md N17)
         said = "the API answered with a redirect, which is never followed with a key"
-    hint = next(
-        (text for cls, text in _HINTS.items() if issubclass(kind, cls)), "change the request; wan models {name}"
-    )
+    special = (text for words, text in provider.hints.items() if words in fault.message.casefold())
+    general = (text for cls, text in _HINTS.items() if issubclass(kind, cls))
+    hint = next(special, None) or next(general, "change the request; wan models {name}")
     return kind(
         f"{provider.name} refused: {said}{code} [HTTP {fault.status}{request}]",
         hint=hint.format(
