@@ -7,6 +7,7 @@ the same.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -42,6 +43,7 @@ def fit(job: Job, model: Model) -> Fitted:
     offer = offer_for(model, job.verb)
     warnings: list[str] = []
     _check_prompt(job, offer)
+    _check_texts(job)
     _check_count(job, model, offer)
     _check_inputs(job, model, offer)
     _check_options(job, model, offer, warnings)
@@ -65,6 +67,15 @@ def _check_prompt(job: Job, offer: Offer) -> None:
     if max(points, units) > offer.prompt_max:  # the provider may count either way (reliability.md I01)
         shown = f"{points:,} characters" + (f" ({units:,} UTF-16 units)" if units != points else "")
         raise UsageError(f"the prompt has {shown}; {job.model} takes {offer.prompt_max:,}", hint="shorten the prompt")
+
+
+def _check_texts(job: Job) -> None:
+    """Refuse what no body can hold: arguments that are not UTF-8 reach us with lone surrogates (PEP 383)."""
+    params = json.dumps(dict(job.params), ensure_ascii=False)
+    said = {"--model": job.model, "--negative": job.negative or "", "--param": params}
+    for flag, text in said.items():
+        if any("\ud800" <= char <= "\udfff" for char in text):
+            raise UsageError(f"{flag} has a character that cannot be sent", hint="give it as UTF-8 text")
 
 
 def _check_count(job: Job, model: Model, offer: Offer) -> None:

@@ -34,9 +34,8 @@ def choose(app: App, job: Job, *, provider: str | None, model: str | None, need_
         except UnsupportedOption as error:
             refused = refused or error
         else:
-            app.talk(
-                f"provider: {name} ({'first in the sandbox' if app.sandbox else 'first with a key'} that can do this)"
-            )
+            first = "first in the sandbox" if app.sandbox else "first with a key" if keyed else "first"
+            app.talk(f"provider: {name} ({first} that can do this)")
             return found
     if refused:
         raise refused

@@ -39,7 +39,7 @@ class Order:
 def read_order(app: App, verb: Verb, words: list[str], options: Making) -> Order:
     """Read the words, choose who makes it, and check everything that can be known here."""
     has_prompt = options.prompt_text is not None or options.prompt_file is not None
-    assets, word = split_words(words, has_prompt=has_prompt)
+    assets, word = split_words(words, has_prompt=has_prompt and verb != "generate")
     if verb == "generate" and assets:
         raise UsageError(
             f"generate takes one PROMPT, got {len(words)} words",
