@@ -22,8 +22,10 @@ EXAMPLES = [
     '{ "model": "wan2.7-image-pro", "prompt": "一间有着精致窗户的花店,漂亮的木质门,摆放着花朵" }',
     '{ "model": "wan2.7-image-pro", "prompt": "雪山湖泊日出,写实摄影", "size": "4K" }',
     '{ "model": "wan2.7-image-pro", "prompt": "宽银幕城市夜景", "size": "1920*1080", "watermark": false }',
-    '{ "model": "wan2.7-image-pro", "prompt": "相同种子复现测试,红色玫瑰", "size": "2K", "n": 1, '
-    '"watermark": false, "seed": 42 }',
+    (
+        '{ "model": "wan2.7-image-pro", "prompt": "相同种子复现测试,红色玫瑰", "size": "2K", "n": 1, '
+        '"watermark": false, "seed": 42 }'
+    ),
 ]
 SIZES = [(2048, 2048), (4096, 4096), (1920, 1080), (2048, 2048)]
 FORMAT = (

@@ -10,13 +10,14 @@ if TYPE_CHECKING:
 
 
 def serve(app: App, options: Serving) -> int:
-    """Serve; Ctrl-C and SIGTERM are how a server ends, so they are 0. Raises ``UsageError`` and ``ConfigInvalid``."""
+    """Serve; Ctrl-C and SIGTERM are how a server ends, so they are 0. Raises ``WanError``."""
     from wan_cli.sandbox import serve as server
     from wan_cli.sandbox.port import exports
 
     app.use(sandbox=True, play=options)
+    folder = app.state / "port" if options.state is None else app.cwd / options.state
+    server.make(folder)
     bound = server.bind(options.host, options.port)
-    folder = options.state or app.state / "port"
     for line in exports(bound.url):
         app.streams.out(line)
     if not bound.loopback:

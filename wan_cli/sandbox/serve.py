@@ -32,6 +32,15 @@ class Bound:
     loopback: bool
 
 
+def make(folder: Path) -> None:
+    """Make the folder that tasks and files are kept in. Raises ``StateUnusable``."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        why = f"the folder {folder} cannot be made: {error.strerror}"
+        raise StateUnusable(why, hint="name another: --state DIR") from error
+
+
 def bind(host: str, port: int) -> Bound:
     """Listen on a port; 0 is any free one.
 
@@ -65,11 +74,6 @@ def serve(
     from wan_cli.sandbox.faults import Tally
     from wan_cli.sandbox.port import Port
 
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        why = f"the folder {folder} cannot be made: {error.strerror}"
-        raise StateUnusable(why, hint="name another: --state DIR") from error
     Tally(folder).start_over(faults)
     transports: dict[Any, asyncio.Transport] = {}
     app = Port(
