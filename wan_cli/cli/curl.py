@@ -36,7 +36,7 @@ def as_curl(request: httpx.Request, key_env: str) -> str:
     form, embedded = request.extensions.get("form"), request.extensions.get("embedded", ())
     after = ""
     if form is not None:
-        words += [f"-F {shlex.quote(f'{name}={value}')}" for name, value in form.fields.items()]
+        words += [f"--form-string {shlex.quote(f'{name}={value}')}" for name, value in form.fields.items()]
         words += [f"-F {shlex.quote(f'{name}=@{file.path};type={file.mime}')}" for name, file in form.files]
     elif embedded:
         words.append("--data-binary @- <<WAN")

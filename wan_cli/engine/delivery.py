@@ -173,7 +173,7 @@ class _Desk:
     def _record(self, index: int, part: Part, sniffed: Sniffed, path: Path | None) -> File:
         file = File(
             index=index, path=str(path) if path else None, bytes=part.size, sha256=part.sha256, mime=sniffed.mime,
-            width=sniffed.width, height=sniffed.height,
+            width=sniffed.width, height=sniffed.height, duration_s=sniffed.duration_s,
         )  # fmt: skip
         state = self.task.state
         assert isinstance(state, Done)  # noqa: S101
@@ -273,6 +273,8 @@ def differences(task: Task, files: tuple[File, ...]) -> list[str]:
     for file in files:
         if wanted and file.mime != wanted and not task.target.convert:
             found.append(f"result {file.index} is {file.mime}, not {wanted}")
+        if job.duration and file.duration_s and abs(file.duration_s - job.duration) > 1:
+            found.append(f"result {file.index} lasts {file.duration_s:g} s, not {job.duration}")
         if file.width and file.height:
             found += _size_differences(task, file.index, (file.width, file.height))
     return found

@@ -11,7 +11,6 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wan_cli.catalog import capabilities
 from wan_cli.engine.loop import Engine, Service, Stopped
 from wan_cli.errors import Charged, FileInvalid, InternalError, NetworkError, WanError
 from wan_cli.models import (
@@ -28,6 +27,7 @@ from wan_cli.models import (
     Unknown,
     Upload,
 )
+from wan_cli.registry import capabilities
 from wan_cli.text import one_line, safe_text
 from wan_cli.transport.client import AnswerLost, NotSent
 from wan_cli.transport.drive import Refusal, drive
@@ -158,7 +158,7 @@ async def _buy(engine: Engine, task: Task, service: Service, purchase: Purchase)
 
 async def _attempt(engine: Engine, task: Task, service: Service, number: int, *, repeated: bool) -> Answer | Verdict:
     """Send it once. A first signal waits for the answer; a second one, or the grace period's end, gives it up."""
-    sync = task.job.route == "sync"
+    sync = service.provider.synchronous or task.job.route == "sync"
 
     async def send(request: httpx.Request) -> httpx.Response:
         body = request.content.decode("utf-8", "replace")
