@@ -128,7 +128,7 @@ class App:
         from wan_cli.sandbox.transport import CONTRACTS
 
         base_url, table = capabilities(provider).base_url, self.config.tables.get(provider)
-        key = Key("the sandbox", origin_of(base_url), lambda: CONTRACTS[provider].KEY)
+        key = Key("the sandbox", origin_of(base_url), lambda: CONTRACTS[capabilities(provider).contract].KEY)
         return Account(
             provider=provider,
             base_url=base_url,

@@ -34,6 +34,8 @@ COMMANDS = {
     "status": "Show the tasks on this machine, or ask for fresh state.",
     "wait": "Collect what is outstanding: wait, download, verify.",
     "models": "Show providers, models, options, limits and prices.",
+    "auth": "Show where keys come from.",
+    "config": "Show the effective settings.",
     "completion": "Print the completion script for a shell.",
     "help": "Explain a topic.",
 }
