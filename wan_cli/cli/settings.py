@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 KEY_COLUMNS = ("provider", "key", "origin", "base_url", "base_url_source", "problem")
 SETTING_COLUMNS = ("setting", "value", "source")
+BUILT_IN = "built-in"
 
 
 def keys(app: App, action: str, options: Talk) -> int:
@@ -54,28 +55,21 @@ def settings(app: App, action: str, options: Talk) -> int:
         raise UsageError(f"wan config {one_line(action)}: the action is show", hint="wan config show")
     app.use(sandbox=options.sandbox, quiet=options.quiet)
     config = app.config
-    found = [
-        {"setting": name, "value": setting.value, "source": setting.source} for name, setting in config.settings.items()
-    ]
-    found += [{"setting": "max_cost", "value": cap.value, "source": cap.source} for cap in config.caps]
-    user, built_in = str(config.user_file or config_path(app.env)), "built-in"
-    if config.ask_above:
-        found.append({"setting": "spend.ask_above", "value": ", ".join(config.ask_above), "source": user})
-    found.append({"setting": "privacy.store_prompts", "value": config.store_prompts,
-                  "source": user if not config.store_prompts else built_in})  # fmt: skip
+    user = str(config.user_file or config_path(app.env))
+    found = [(name, setting.value, setting.source) for name, setting in config.settings.items()]
+    found += [("max_cost", cap.value, cap.source) for cap in config.caps]
+    found += [("spend.ask_above", amount, user) for amount in config.ask_above]
+    found.append(("privacy.store_prompts", config.store_prompts, BUILT_IN if config.store_prompts else user))
     for name, price in config.prices.items():
-        found.append(
-            {"setting": f'prices."{name}"', "value": f"{price.amount:g} {price.unit} per {price.per}", "source": user}
-        )
+        found.append((f'prices."{name}"', f"{price.amount:g} {price.unit} per {price.per}", user))
     for name, entry in config.tables.items():
         said = entry.model_dump(exclude_defaults=True) | entry.quirks
-        found += [{"setting": f"providers.{name}.{key}", "value": value, "source": user} for key, value in said.items()]
-    state = "WAN_STATE_DIR" if app.env.get("WAN_STATE_DIR") else built_in
-    found.append({"setting": "state folder", "value": str(state_folder(app.env)), "source": state})
-    found.append(
-        {"setting": "configuration file", "value": user, "source": "found" if config.user_file else "not there"}
-    )
+        found += [(f"providers.{name}.{key}", value, user) for key, value in said.items()]
+    state = "WAN_STATE_DIR" if app.env.get("WAN_STATE_DIR") else BUILT_IN
+    found.append(("state folder", str(state_folder(app.env)), state))
+    found.append(("configuration file", user, "found" if config.user_file else "not there"))
+    rows = [dict(zip(SETTING_COLUMNS, row, strict=True)) for row in found]
     if app.say_json == "json":
-        return app.emit([], None, 0, config=found)
-    table(found, SETTING_COLUMNS, app.streams)
+        return app.emit([], None, 0, config=rows)
+    table(rows, SETTING_COLUMNS, app.streams)
     return 0
