@@ -856,7 +856,7 @@ def test_an_answered_attempt_is_evidence(ledger: Ledger) -> None:
     with pytest.raises(StateUnusable, match="attempt 1 of task aaaaaa") as caught:
         ledger.record_attempt("aaaaaa", 1, body="three", body_sha256="3", at=3.0)
 
-    assert caught.value.hint == "wan recover aaaaaa"
+    assert caught.value.hint == "wan status aaaaaa"
     assert [attempt.body for attempt in ledger.attempts("aaaaaa")] == ["two"]
 
 

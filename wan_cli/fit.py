@@ -7,6 +7,7 @@ the same.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -46,6 +47,7 @@ def fit(job: Job, model: Model) -> Fitted:
     offer = offer_for(model, job.verb)
     warnings: list[str] = []
     _check_prompt(job, offer)
+    _check_texts(job)
     _check_count(job, model, offer)
     _check_inputs(job, model, offer)
     _check_options(job, model, offer, warnings)
@@ -71,6 +73,15 @@ def _check_prompt(job: Job, offer: Offer) -> None:
         raise UsageError(f"the prompt has {shown}; {job.model} takes {offer.prompt_max:,}", hint="shorten the prompt")
 
 
+def _check_texts(job: Job) -> None:
+    """Refuse what no body can hold: arguments that are not UTF-8 reach us with lone surrogates (PEP 383)."""
+    params = json.dumps(dict(job.params), ensure_ascii=False)
+    said = {"--model": job.model, "--negative": job.negative or "", "--param": params}
+    for flag, text in said.items():
+        if any("\ud800" <= char <= "\udfff" for char in text):
+            raise UsageError(f"{flag} has a character that cannot be sent", hint="give it as UTF-8 text")
+
+
 def _check_count(job: Job, model: Model, offer: Offer) -> None:
     if job.n < 1:
         raise UsageError(f"--count {job.n}: at least 1")
@@ -93,9 +104,11 @@ def _longest_sequence(model: Model) -> int:
 
 def _check_inputs(job: Job, model: Model, offer: Offer) -> None:
     """Check how many pictures (or videos) stand before the prompt, and that each medium has a place."""
-    first = {"edit": "edit_source"}.get(job.verb, "reference")
-    given = sum(media.role == first for media in job.media)
-    others = sum(media.role == "reference" for media in job.media) if first != "reference" else 0
+    given = sum(media.role in ("edit_source", "reference") for media in job.media)
+    others = 0
+    if job.makes == "video" and job.verb == "edit":  # one video is changed; pictures beside it are context
+        others = sum(media.role == "reference" for media in job.media)
+        given -= others
     if offer.inputs is None:
         if given:
             raise UsageError(f"{job.verb} takes no pictures", hint="wan edit changes a picture, wan fuse joins several")

@@ -197,7 +197,17 @@ def _value(value: object) -> str:
     """Return a value as a piece of a name: it can bring no separator, no ``..``, and no option's dash in front."""
     text = _FORBIDDEN.sub("-", unicodedata.normalize("NFC", "none" if value is None else str(value)))
     text = re.sub(r"^[. ]+|[. ]+$", "-", text) or "none"
+    text = "".join(char if _storable(char) else "-" for char in text)
     return f"_{text[1:]}" if text.startswith("-") else text
+
+
+def _storable(char: str) -> bool:
+    """Tell whether this process can spell a character in a name: with ``LANG=C`` it may know ASCII only (row O06)."""
+    try:
+        os.fsencode(char)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _fill(part: str, values: Mapping[str, object]) -> str:

@@ -97,15 +97,20 @@ def who_can(
     """Name the providers with a model (``model``, if given) that can do ``verb`` with all of ``wants``.
 
     ``makes`` is the kind of result. ``wants`` are: ``size`` (a tier), ``pixels`` (a number of pixels), ``aspect``,
-    ``option``, ``n``, ``inputs`` (how many media), ``resolution``, ``duration`` (seconds), ``role``.
+    ``option``, ``n``, ``inputs`` (how many media), ``resolution``, ``duration`` (seconds), ``role``. Those that are
+    only asked when they are named are told of where no other can.
     """
-    able = []
-    for entry in every_model(providers):
-        offer = entry.verbs.get(verb)
-        same = model is None or model in {entry.name, entry.id}
-        if offer and same and entry.makes == makes and _meets(offer, wants) and entry.provider not in able:
-            able.append(entry.provider)
-    return able
+    asked = (ORDER, [name for name in names() if name not in ORDER]) if providers is None else (providers,)
+    for group in asked:
+        able = []
+        for entry in every_model(group):
+            offer = entry.verbs.get(verb)
+            same = model is None or model in {entry.name, entry.id}
+            if offer and same and entry.makes == makes and _meets(offer, wants) and entry.provider not in able:
+                able.append(entry.provider)
+        if able:
+            return able
+    return []
 
 
 def _meets(offer: Offer, wants: Mapping[str, Any]) -> bool:

@@ -66,11 +66,12 @@ def estimate(job: Job, price: Price | None, *, seconds: int | None = None) -> Li
 
 
 def totals(lines: Sequence[Line]) -> dict[str, Decimal]:
-    """Add up the known amounts by unit."""
+    """Add up the known amounts by unit, whose case does not count: the first spelling stands."""
     sums: dict[str, Decimal] = {}
     for line in lines:
         if line.amount is not None and line.unit:
-            sums[line.unit] = sums.get(line.unit, Decimal(0)) + line.amount
+            unit = next((name for name in sums if name.casefold() == line.unit.casefold()), line.unit)
+            sums[unit] = sums.get(unit, Decimal(0)) + line.amount
     return sums
 
 
@@ -89,6 +90,13 @@ def check(lines: Sequence[Line], limits: Limits, *, ask: Callable[[str], bool] |
     sums, results = totals(lines), sum(line.results for line in lines)
     for cap in limits.caps:
         _check_cap(cap, sums)
+    for unit, amount in sums.items():
+        if limits.caps and not any(_covers(cap, unit) for cap in limits.caps):
+            named = " and ".join(sorted({cap.unit for cap in limits.caps if cap.unit}))
+            raise OverBudget(
+                f"the estimate is {amount.normalize():f} {unit}; a --max-cost in {named} cannot be kept",
+                hint=f"add --max-cost {amount.normalize():f}{unit}",
+            )
     if limits.caps and any(line.amount is None for line in lines) and not limits.allow_unknown:
         raise OverBudget(
             "the price is not known, so --max-cost cannot be kept",
@@ -101,15 +109,18 @@ def check(lines: Sequence[Line], limits: Limits, *, ask: Callable[[str], bool] |
     _check_consent(lines, limits, sums, results, ask)
 
 
+def _covers(cap: Cap, unit: str) -> bool:
+    """Tell whether a cap says anything of amounts in ``unit``; a bare number does."""
+    return cap.unit is None or cap.unit.casefold() == unit.casefold()
+
+
 def _check_cap(cap: Cap, sums: Mapping[str, Decimal]) -> None:
     if cap.unit is None and len(sums) > 1:
         raise UsageError(
             f"--max-cost {cap.amount}: which unit? {', '.join(sums)}", hint=f"--max-cost {cap.amount}{next(iter(sums))}"
         )
     for unit, amount in sums.items():
-        if cap.unit is not None and cap.unit.casefold() != unit.casefold():
-            continue
-        if amount > cap.amount:
+        if _covers(cap, unit) and amount > cap.amount:
             raise OverBudget(
                 f"the estimate is {amount.normalize():f} {unit}, --max-cost allows {cap.amount.normalize():f}",
                 hint=f"--max-cost {amount.normalize():f}{unit}",
@@ -119,7 +130,11 @@ def _check_cap(cap: Cap, sums: Mapping[str, Decimal]) -> None:
 def _check_consent(
     lines: Sequence[Line], limits: Limits, sums: Mapping[str, Decimal], results: int, ask: Callable[[str], bool] | None
 ) -> None:
-    above = [unit for unit, amount in sums.items() if unit in limits.ask_above and amount > limits.ask_above[unit]]
+    asked = {unit.casefold(): amount for unit, amount in limits.ask_above.items()}  # "": a bare number, for any unit
+    above = [
+        unit for unit, amount in sums.items()
+        if any(amount > asked[name] for name in ("", unit.casefold()) if name in asked)
+    ]  # fmt: skip
     if limits.yes or not (results > CONSENT_RESULTS or above):
         return
     question = f"{results} results for {shown(lines)}"

@@ -50,7 +50,7 @@ WRONG_ITEM: dict[str, list[Any]] = {
     "url": ["http://a.b/c.png", "data:image/png;base64,AA==", "/home/me/a.png", "file:///a.png", "https:///a.png"],
 }
 WRONG_BODY: dict[str, list[Any]] = {
-    "model": ["wan2.7-image", "wan-2-7-video", None],
+    "model": ["wan2.7-image", None],
     "prompt": ["", 5, None, "é" * 5001],
     "files": [[]],
     "seed": [1],

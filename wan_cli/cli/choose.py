@@ -48,8 +48,8 @@ def choose(app: App, job: Job, *, provider: str | None, model: str | None, need_
         except UnsupportedOption as error:
             refused = refused or error
         else:
-            where = "in the sandbox" if app.sandbox else "with a key"
-            app.talk(f"provider: {name} (first {where} that can do this)")
+            first = "first in the sandbox" if app.sandbox else "first with a key" if keyed else "first"
+            app.talk(f"provider: {name} ({first} that can do this)")
             return [found]
     if refused:
         raise refused

@@ -12,17 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wan_cli import errors
-from wan_cli.errors import ConfigInvalid, WanError
+from wan_cli.errors import ConfigInvalid, UsageError, WanError
 from wan_cli.ui.streams import Streams
 
 if TYPE_CHECKING:
     import httpx
 
     from wan_cli.catalog import Model, Price
+    from wan_cli.cli.options import Faults
     from wan_cli.config import Account, Config
     from wan_cli.engine import Service
     from wan_cli.ledger import Ledger
     from wan_cli.models import Task
+    from wan_cli.sandbox.faults import Fault
     from wan_cli.sandbox.world import World
 
 
@@ -39,9 +41,13 @@ class App:
     world_parts: dict[str, Any] = field(default_factory=dict)
     stdin: Any = None
     sandbox: bool = False
+    faults: tuple[Fault, ...] = ()
+    """What goes wrong in the sandbox, in the order in which it was asked for."""
     quiet: bool = False
     command: str = ""
     say_json: str = ""
+    buying: bool = False
+    """A purchase may be under way: what Ctrl-C ends from here on may have cost something."""
     _ledger: Ledger | None = None
     _keys: dict[str, str] = field(default_factory=dict)
 
@@ -68,12 +74,43 @@ class App:
             register(config)
         return config
 
-    def use(self, *, sandbox: bool, quiet: bool = False) -> None:
-        """Take the flags; ``WAN_SANDBOX`` is announced on every run (interface.md, section 7)."""
+    def use(self, *, sandbox: bool, quiet: bool = False, play: Faults | None = None) -> None:
+        """Take the flags; what the environment adds is announced on every run (interface.md, section 7).
+
+        Raises ``UsageError`` for a fault that is none, and for ``--fault`` and ``--latency`` without the sandbox.
+        """
         self.quiet = quiet
         self.sandbox = sandbox or self.config.sandbox
         if self.sandbox and not sandbox:
             self.streams.say("sandbox: WAN_SANDBOX is set; nothing is bought")
+        asked = [] if play is None else play.fault or []
+        latency = None if play is None else play.latency
+        if not self.sandbox:
+            if asked or latency is not None:
+                raise UsageError("--fault and --latency are for the sandbox", hint="add --sandbox")
+            return
+        if latency is not None:
+            self.world_parts = {**self.world_parts, "latency": latency}
+        self._take_faults(asked)
+
+    def _take_faults(self, asked: list[str]) -> None:
+        """Read the faults of the flags and of the environment; the ``*TIMES`` of a flag count from this command on."""
+        everywhere = self.env.get("WAN_SANDBOX_FAULTS", "")
+        if not (asked or everywhere):
+            return
+        from wan_cli.sandbox.faults import Tally, parse_all
+
+        own = parse_all(asked)
+        self.faults = own + parse_all([everywhere])
+        if everywhere.strip():
+            told = " ".join(map(str, self.faults[len(own) :]))
+            self.streams.say(f"sandbox: WAN_SANDBOX_FAULTS is set: {told}")
+        if own:
+            Tally(self._world_folder).start_over(own)
+
+    @property
+    def _world_folder(self) -> Path:
+        return self.state / "world"
 
     def talk(self, line: str) -> None:
         """Say something that ``--quiet`` leaves out."""
@@ -96,7 +133,7 @@ class App:
 
             if self.sandbox:
                 self._private(self.state.parent)
-            self._ledger = Ledger.open(self.state, store_prompts=self.config.store_prompts)
+            self._ledger = Ledger.open(self.state, store_prompts=self.config.store_prompts, clock=self.now)
         return self._ledger
 
     @staticmethod
@@ -115,7 +152,7 @@ class App:
         """The sandbox's tasks and files."""
         from wan_cli.sandbox.world import World
 
-        return World(self.state / "world", **self.world_parts)
+        return World(self._world_folder, **self.world_parts)
 
     def account(self, provider: str) -> Account:
         """Return base URL and key of a provider; the sandbox has its own key and needs none of the user's."""
@@ -216,7 +253,8 @@ class App:
             return None
         from wan_cli.sandbox.transport import InProcess
 
-        return InProcess(self.world, contract)
+        waits = {name: part for name, part in self.engine_parts.items() if name == "sleep"}
+        return InProcess(self.world, contract, faults=self.faults, **waits)
 
     def crash_file(self, text: str) -> Path | None:
         """Keep a redacted traceback where only the user can read it."""

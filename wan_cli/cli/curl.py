@@ -37,7 +37,7 @@ def as_curl(request: httpx.Request, key_env: str) -> str:
     after = ""
     if form is not None:
         words += [f"--form-string {shlex.quote(f'{name}={value}')}" for name, value in form.fields.items()]
-        words += [f"-F {shlex.quote(f'{name}=@{file.path};type={file.mime}')}" for name, file in form.files]
+        words += [f"-F {shlex.quote(f'{name}=@{_quoted(file.path)};type={file.mime}')}" for name, file in form.files]
     elif embedded:
         words.append("--data-binary @- <<WAN")
         after = "\n" + _here(request.content.decode(), embedded) + "\nWAN"
@@ -51,11 +51,17 @@ def _headers(request: httpx.Request) -> dict[str, str]:
     return {named.get(k, k): v for k, v in request.headers.items() if k not in _SKIPPED}
 
 
+def _quoted(path: str) -> str:
+    """Quote a path for ``-F``, where a comma or a semicolon would end it."""
+    return '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
 def _here(text: str, embedded: Any) -> str:
     """Quote a body for a here-document: a picture may be larger than an argument is allowed to be."""
     for char in "\\$`":
         text = text.replace(char, "\\" + char)
     for item in embedded:
         head = "" if item.raw else f"data:{item.file.mime};base64,"
-        text = text.replace(item.placeholder, f"{head}$(base64 < {shlex.quote(item.file.path)} | tr -d '\\n')")
+        encoded = f"{head}$(base64 < {shlex.quote(item.file.path)} | tr -d '\\n')"
+        text = text.replace(f'"{item.placeholder}"', f'"{encoded}"')
     return text

@@ -25,8 +25,9 @@ def show(app: App, tasks: Sequence[Task], lines: Sequence[spend.Line]) -> int:
     """Print every request of ``tasks`` and what they would cost; return 0."""
     adapter = app.provider(tasks[0].provider)
     key_env = capabilities(adapter.name).key_env
-    entries = [as_data(request, adapter.name, key_env) for task in tasks for request in _requests(adapter, task)]
-    distinct = {entry["curl"]: entry for entry in entries}  # one upload serves every task of -n
+    trace = tasks[0].token  # one upload serves every task of -n
+    requests = [request for task in tasks for request in _requests(adapter, task, trace)]
+    distinct = {entry["curl"]: entry for entry in (as_data(request, adapter.name, key_env) for request in requests)}
     known = spend.totals(lines).items()
     estimate: list[dict[str, object]] = [{"amount": number(float(amount)), "unit": unit} for unit, amount in known]
     if any(line.amount is None for line in lines):
@@ -44,12 +45,12 @@ def show(app: App, tasks: Sequence[Task], lines: Sequence[spend.Line]) -> int:
     return 0
 
 
-def _requests(adapter: Provider, task: Task) -> list[httpx.Request]:
+def _requests(adapter: Provider, task: Task, trace: str) -> list[httpx.Request]:
     """Return what would be sent for ``task``: uploads first, whose addresses are placeholders afterwards."""
     found, media = [], []
     for item in task.job.media:
         if adapter.uploads and item.file and not item.url:
-            found.append(next(adapter.upload(item.file, model=task.job.model, trace=task.token)))
+            found.append(next(adapter.upload(item.file, model=task.job.model, trace=trace)))
             item = replace(item, url=f"<upload:{item.file.name}>")  # noqa: PLW2901 - the same medium, with its address
         media.append(item)
     job = replace(task.job, media=tuple(media))

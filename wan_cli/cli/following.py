@@ -32,12 +32,15 @@ def as_wait(options: Asking) -> Collecting:
     """Turn ``status --wait`` into the options of ``wait``."""
     from wan_cli.cli.commands.wait import Collecting
 
-    return Collecting(json=options.json, quiet=options.quiet, verbose=options.verbose, sandbox=options.sandbox)
+    return Collecting(
+        json=options.json, quiet=options.quiet, verbose=options.verbose, sandbox=options.sandbox, fault=options.fault,
+        latency=options.latency,
+    )  # fmt: skip
 
 
 def status(app: App, names: list[str], options: Asking) -> int:
     """List the tasks, open ones first; with names: ask the providers for fresh state. Downloads nothing."""
-    app.use(sandbox=options.sandbox, quiet=options.quiet)
+    app.use(sandbox=options.sandbox, quiet=options.quiet, play=options)
     if options.prune is not None:
         if names:
             raise UsageError("--prune takes no TASK: it forgets all that finished before a time")
@@ -144,12 +147,12 @@ def _default_target(app: App, prompt: str) -> Target:
 
 def wait(app: App, names: list[str], options: Collecting) -> int:
     """Collect tasks: the named ones, or everything that is outstanding."""
-    app.use(sandbox=options.sandbox, quiet=options.quiet)
+    app.use(sandbox=options.sandbox, quiet=options.quiet, play=options)
     if names and options.everything:
         raise UsageError("--all takes no TASK")
     if options.json and options.jsonl:
         raise UsageError("--json and --jsonl exclude each other")
-    timeout = options.timeout or app.config.get("timeout")
+    timeout = app.config.get("timeout") if options.timeout is None else options.timeout
     limit = seconds(timeout) if timeout else None
     tasks = [_find(app, name) for name in names] if names else _outstanding(app)
     tasks = [_retargeted(app, reopened(task), options, len(tasks)) for task in tasks]

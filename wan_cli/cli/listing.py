@@ -40,11 +40,11 @@ def models(app: App, name: str | None, options: Talk) -> int:
 
 def _balance(app: App, provider: str, options: Talk) -> str | None:
     """Ask what is left where there is a key; the catalogue is shown whatever the answer."""
+    if not (app.sandbox or app.has_key(provider)):
+        return None
     from wan_cli.transport.client import AnswerLost, NotSent
     from wan_cli.transport.drive import Refusal, drive
 
-    if not (app.sandbox or app.has_key(provider)):
-        return None
     answer: list[str] = []
 
     async def work(engine: Engine) -> list[Task]:

@@ -10,11 +10,11 @@ import importlib
 import re
 import shlex
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer import Abort
-from typer._click.exceptions import ClickException, NoArgsIsHelpError
+from typer._click.exceptions import ClickException, NoArgsIsHelpError, NoSuchOption
 from typer.core import TyperGroup
 
 from wan_cli import __version__, errors
@@ -36,6 +36,7 @@ COMMANDS = {
     "models": "Show providers, models, options, limits and prices.",
     "auth": "Show where keys come from.",
     "config": "Show the effective settings.",
+    "sandbox": "Serve the offline provider on a port, for curl, SDKs and CI jobs, until Ctrl-C.",
     "completion": "Print the completion script for a shell.",
     "help": "Explain a topic.",
 }
@@ -47,6 +48,13 @@ _KEY = re.compile(r"(?:^|=)(rvya_sk_|whsec_|sk-)[A-Za-z0-9_-]{12,}$")
 
 class LazyGroup(TyperGroup):
     """Imports ``wan_cli.cli.commands.NAME`` when that command is asked for."""
+
+    def invoke(self, ctx: Context) -> Any:
+        """Run the command. Ctrl-C passes typer by, which would end in silence, and is told of in :func:`main`."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise _interrupted(ctx.obj) from error
 
     def list_commands(self, ctx: Context) -> list[str]:
         """Return the names in the order of the table."""
@@ -106,15 +114,25 @@ def main(argv: Sequence[str], *, app: App | None = None) -> int:
         app.streams.out(error.ctx.get_help())
         return app.finish(2)
     except ClickException as error:
-        hint = f"wan {app.command} --help".replace("  ", " ")
-        return app.fail(UsageError(error.format_message(), hint=hint))
+        return app.fail(UsageError(error.format_message(), hint=_next_to(error, app.command)))
     except WanError as error:
         error.hint = _spelled(error.hint, argv)
         return app.fail(error)
     except (KeyboardInterrupt, Abort):
-        return app.fail(errors.Interrupted("interrupted", hint="wan status", charged="no"))
+        return app.fail(_interrupted(app))
     except Exception as error:  # noqa: BLE001 - the last resort: a user never sees a traceback
         return app.fail(_bug(app, error))
+
+
+def _next_to(error: ClickException, command: str) -> str:
+    """Return the command after one that cannot be parsed; pictures go with another verb than ``generate``."""
+    if isinstance(error, NoSuchOption) and error.option_name == "--image" and command == "generate":
+        return "wan edit PICTURE PROMPT"
+    return f"wan {command} --help" if command else "wan --help"
+
+
+def _interrupted(app: App) -> errors.Interrupted:
+    return errors.Interrupted("interrupted", hint="wan status", charged="unknown" if app.buying else "no")
 
 
 def _spelled(hint: str, argv: Sequence[str]) -> str:

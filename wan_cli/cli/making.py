@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from wan_cli.cli.run import Session, seconds
 from wan_cli.engine.delivery import reopened
 from wan_cli.errors import KeyRejected, UsageError
 from wan_cli.media import EXTENSIONS
-from wan_cli.models import Cost, New, Target, Task, Verb, Warned
+from wan_cli.models import Cost, Done, New, Saved, Target, Task, Verb, Warned
 from wan_cli.targets import check_targets
 from wan_cli.text import one_line
 
@@ -36,10 +36,10 @@ KEY_LENGTH = 200
 
 def make(app: App, verb: Verb, words: list[str], options: Making) -> int:
     """Run one making verb and return the exit code."""
-    app.use(sandbox=options.sandbox, quiet=options.quiet)
+    app.use(sandbox=options.sandbox, quiet=options.quiet, play=options)
     _check_flags(app, options)
     wish = Wish(wait=options.wait, download=not options.no_download, strict=options.strict)
-    timeout = options.timeout or app.config.get("timeout")
+    timeout = app.config.get("timeout") if options.timeout is None else options.timeout
     limit = seconds(timeout) if timeout else None
     order = read_order(app, verb, words, options)
     places = _place(app, options, order)
@@ -54,6 +54,7 @@ def make(app: App, verb: Verb, words: list[str], options: Making) -> int:
     app.secret(order.model.provider)
     tasks = _durable(app, options, tasks, order)
     session = Session(app=app, quiet=options.quiet, jsonl=options.jsonl, verbose=options.verbose)
+    app.buying = True
 
     async def work(engine: Engine) -> list[Task]:
         for message in order.fitted.warnings:
@@ -65,26 +66,32 @@ def make(app: App, verb: Verb, words: list[str], options: Making) -> int:
 
 
 def _check_flags(app: App, options: Making) -> None:
+    for field in fields(options):
+        if field.name != "prompt_text" and getattr(options, field.name) == "":
+            raise UsageError(f"--{field.name.replace('_', '-')} is empty", hint=f"wan {app.command} --help")
     if options.json and options.jsonl:
         raise UsageError("--json and --jsonl exclude each other")
     if options.overwrite and options.skip_existing:
         raise UsageError("--overwrite and --skip-existing exclude each other")
     if options.output == "-":
-        if options.json or options.jsonl:
-            raise UsageError(
-                "-o - writes the picture to standard output, so --json cannot be there", hint="save to a file"
-            )
-        if (options.count or 1) > 1:
-            raise UsageError("-o - takes one result", hint="save to a folder: -o out/")
-        if options.no_download or not options.wait:
-            raise UsageError("-o - needs the result here, so neither --no-wait nor --no-download")
-        if app.streams.stdout_tty:
-            raise UsageError("-o - would write picture bytes to the terminal", hint="pipe it: … -o - | other-command")
-        if options.sidecar:
-            raise UsageError("--sidecar needs a file to stand beside")
+        _check_stdout(app, options)
     key = options.idempotency_key
-    if key is not None and not (0 < len(key) <= KEY_LENGTH and key.isprintable() and key.isascii()):
+    if key is not None and not (len(key) <= KEY_LENGTH and key.isprintable() and key.isascii()):
         raise UsageError(f"--idempotency-key: 1 to {KEY_LENGTH} printable ASCII characters")
+
+
+def _check_stdout(app: App, options: Making) -> None:
+    """Refuse what cannot go together with ``-o -``."""
+    if options.json or options.jsonl:
+        raise UsageError("-o - writes the picture to standard output, so --json cannot be there", hint="save to a file")
+    if (options.count or 1) > 1:
+        raise UsageError("-o - takes one result", hint="save to a folder: -o out/")
+    if options.no_download or not options.wait:
+        raise UsageError("-o - needs the result here, so neither --no-wait nor --no-download")
+    if app.streams.stdout_tty:
+        raise UsageError("-o - would write picture bytes to the terminal", hint="pipe it: … -o - | other-command")
+    if options.sidecar or options.convert or options.skip_existing:
+        raise UsageError("--sidecar, --convert and --skip-existing need a file's name, and -o - has none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +104,9 @@ class _Places:
 def _place(app: App, options: Making, order: Order) -> _Places:
     """Resolve and check the targets; ``existing`` are those that --skip-existing keeps, when all are there."""
     stamp = app.now()
-    if options.output == "-" or options.no_download:
+    if options.output == "-" or (options.no_download and options.output is None):
         return _Places(None, stamp)
-    output = options.output or app.config.get("output")
+    output = app.config.get("output") if options.output is None else options.output
     job, total = order.fitted.job, sum(line.results for line in order.lines)
     values = {
         "verb": job.verb, "provider": order.model.provider, "model": order.model.name, "seed": job.seed,
@@ -112,15 +119,31 @@ def _place(app: App, options: Making, order: Order) -> _Places:
             f"-o {output}: {order.model.name} on {order.model.provider} delivers {' or '.join(delivered)}",
             hint=f"add --convert, or name it {delivered[0]}",
         )
+    if options.convert and not plan.wanted_ext:
+        raise UsageError(
+            "--convert: to which format? -o names none", hint="name it: -o fox.jpg or -o '{slug}-{id}.jpg'"
+        )
     ext = plan.wanted_ext or (delivered or [UNKNOWN_EXTENSION])[0]
-    if "{id}" not in plan.template:  # an id makes the name new
-        paths = naming.final_paths(plan.template, total, ext)
+    if "id" not in naming.parse_template(plan.template):  # an id makes the name new
+        own = _own_files(app, options)
+        paths = [path for path in naming.final_paths(plan.template, total, ext) if str(path) not in own]
         if check_targets(paths, overwrite=options.overwrite, skip_existing=options.skip_existing) == "skip":
             return _Places(plan, stamp, paths)
+    elif options.skip_existing:
+        raise UsageError("--skip-existing: a name with {id} never exists yet", hint="name the file: -o '{slug}{ext}'")
     else:
         trial = naming.final_paths(plan.template, total, ext, values={"id": secrets.token_hex(6)})
         check_targets(_apart(trial), overwrite=options.overwrite, skip_existing=False)
     return _Places(plan, stamp)
+
+
+def _own_files(app: App, options: Making) -> frozenset[str]:
+    """Return what earlier calls under this idempotency key saved: the step that is retried finds it in place."""
+    if options.idempotency_key is None or options.dry_run:
+        return frozenset()
+    states = [task.state for task in app.ledger.by_user_key(options.idempotency_key)]
+    files = [file for state in states if isinstance(state, Done | Saved) for file in state.files]
+    return frozenset(file.path for file in files if file.path)
 
 
 def _apart(paths: list[Path]) -> list[Path]:
@@ -214,11 +237,11 @@ def _durable(app: App, options: Making, tasks: list[Task], order: Order) -> list
         )
     if found[0].id != tasks[0].id:
         app.talk(f"this idempotency key was used before: continuing {', '.join(task.name for task in found)}")
-        found = [_continued(app, old, new) for old, new in zip(found, tasks, strict=False)]
+        found = [_continued(old, new) for old, new in zip(found, tasks, strict=False)]
     return found
 
 
-def _continued(app: App, old: Task, new: Task) -> Task:
+def _continued(old: Task, new: Task) -> Task:
     """Take up an earlier task: results go where this call says; one that bought nothing may be tried again."""
     if old.key_print and new.key_print and old.provider == new.provider and old.key_print != new.key_print:
         raise KeyRejected(
@@ -233,6 +256,5 @@ def _continued(app: App, old: Task, new: Task) -> Task:
         )
     if old.state.kind == "saved" and (old := reopened(old)).state.kind == "saved":
         return old
-    task = replace(task, state=old.state if old.state.kind == "pending" else task.state)
-    app.ledger.save(task)
-    return task
+    # not saved here: another process may be at work on it, and only who owns a task writes it (reliability.md S07)
+    return replace(task, state=old.state if old.state.kind == "pending" else task.state)

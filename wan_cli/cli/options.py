@@ -28,6 +28,19 @@ class Talk:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Faults:
+    """What goes wrong in the sandbox, and how long it takes."""
+
+    fault: Annotated[
+        list[str] | None,
+        typer.Option("--fault", metavar="SPEC", help="What goes wrong in the sandbox; see 'wan help sandbox'."),
+    ] = None
+    latency: Annotated[
+        float | None, typer.Option("--latency", metavar="S", min=0, help="Seconds that a task of the sandbox takes.")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Lines:
     """The event stream."""
 
@@ -76,7 +89,7 @@ class Choosing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Making(Choosing, Saving, Waiting, Lines, Talk):
+class Making(Choosing, Saving, Waiting, Lines, Faults, Talk):
     """The options of the four making verbs (interface.md, section 2)."""
 
     prompt_text: Annotated[

@@ -39,7 +39,7 @@ class Order:
 def read_order(app: App, verb: Verb, words: list[str], options: Making) -> Order:
     """Read the words, choose who makes it, and check everything that can be known here."""
     has_prompt = options.prompt_text is not None or options.prompt_file is not None
-    assets, word = split_words(words, has_prompt=has_prompt)
+    assets, word = split_words(words, has_prompt=has_prompt and verb != "generate")
     if verb == "generate" and assets:
         raise UsageError(
             f"generate takes one PROMPT, got {len(words)} words",
@@ -54,6 +54,7 @@ def read_order(app: App, verb: Verb, words: list[str], options: Making) -> Order
         verb=verb, provider="", model="", prompt=prompt, makes=makes, media=tuple(drafts.values()),
         size=options.size or (app.config.get("size") if makes == "image" else None),
         aspect=options.aspect or app.config.get("aspect"), n=1 if options.count is None else options.count,
+        n_said=options.count is not None,
         seed=options.seed, watermark=options.watermark, thinking=options.thinking, negative=options.negative,
         duration=options.duration, resolution=options.resolution, audio_setting=options.audio_setting,
         params=_params(options.param or []),
@@ -63,7 +64,7 @@ def read_order(app: App, verb: Verb, words: list[str], options: Making) -> Order
     candidates = [_with_files(app, candidate, drafts) for candidate in found]
     apart = any(offer_for(candidate.model, verb).count is None for candidate in candidates)
     model, fitted = candidates[0].model, candidates[0].fitted
-    jobs = [replace(fitted.job, n=1)] * job.n if apart else [fitted.job]
+    jobs = [replace(fitted.job, n=1, n_said=False)] * job.n if apart else [fitted.job]
     stated = replace(job, media=fitted.job.media, provider=options.provider or "", model=options.model or "")
     return Order(
         model=model, fitted=fitted, jobs=jobs, lines=price_lines(app, candidates[0], jobs), candidates=candidates,

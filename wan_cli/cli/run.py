@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from wan_cli.cli.outcome import Wish, overall, task_outcome
 from wan_cli.engine import Engine, Service
-from wan_cli.errors import UsageError
+from wan_cli.errors import UsageError, WriteFailed
 from wan_cli.models import Task
 from wan_cli.ui.document import task_document
 from wan_cli.ui.messages import say_error
@@ -62,7 +62,7 @@ class Session:
         parts |= {name: value for name, value in self.app.engine_parts.items() if name not in ("api", "fetcher")}
         engine = Engine(
             ledger=self.app.ledger, service=self._service, report=reporter, scratch=self.app.state / "scratch",
-            deliver=self.app.streams.out_bytes, **parts,
+            deliver=self._hand_over, **parts,
         )  # fmt: skip
         self._listen(engine)
         try:
@@ -75,6 +75,13 @@ class Session:
         if name not in self._services:
             self._services[name] = self.app.service(name)
         return self._services[name]
+
+    def _hand_over(self, data: bytes) -> None:
+        """Write a result to standard output. Raises ``WriteFailed`` where nobody took it: it stays to be collected."""
+        streams = self.app.streams
+        streams.out_bytes(data)
+        if streams.stdout_broken or streams.stdout_error:
+            raise WriteFailed("standard output took no whole result; it is still at the provider")
 
     def _listen(self, engine: Engine) -> None:
         """First signal: stop waiting, but let a purchase under way finish. Second: give that up too."""

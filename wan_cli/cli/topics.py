@@ -81,12 +81,33 @@ def _environment() -> str:
         "", "Settings:", "",
         "  WAN_PROVIDER WAN_MODEL WAN_OUTPUT WAN_TIMEOUT WAN_JOBS WAN_MAX_COST",
         "  WAN_SANDBOX=1        play everything offline",
+        "  WAN_SANDBOX_FAULTS   what goes wrong there: wan help sandbox",
         "  WAN_CONFIG           the configuration file",
         "  WAN_STATE_DIR        the folder of the ledger",
         "  HTTPS_PROXY NO_PROXY SSL_CERT_FILE NO_COLOR FORCE_COLOR",
         "", "A key of the environment goes with the environment's (or the default) base URL only.", "",
     ]  # fmt: skip
     return "\n".join(lines)
+
+
+SANDBOX = """\
+--sandbox plays a command offline: no key, no network, no cost. wan sandbox serves the same on a port.
+
+--fault SPEC (repeatable) and WAN_SANDBOX_FAULTS (spaces or commas between) make things go wrong, for your own tests:
+
+  429:retry-after=2  rate limit            500          server error: what was bought is unknown
+  drop-before        no answer, no order   drop-after   no answer, but the order was taken
+  stall=5            an answer 5 s late    truncate     half an answer
+  html               a web page instead    expired-url  a result's address that is past its time
+  k-of-n             one result fewer      wrong-size   sides half as long
+  jpeg-as-png        JPEG named .png       fail         the task fails
+  moderation         the provider refuses the content
+
+@RATE (0 to 1) strikes at a share of the requests, *TIMES at the first so many; /submit /poll /upload /download names
+where. Without them it is every time, everywhere it applies: 500*1/submit, 429:retry-after=1@0.5, truncate/download.
+A *TIMES of --fault counts from its command on, one of WAN_SANDBOX_FAULTS across commands (in the state folder).
+--latency S is how long a task takes.
+"""
 
 
 def _schema() -> str:
@@ -103,6 +124,7 @@ TOPICS = {
     "environment": _environment,
     "templates": lambda: TEMPLATES,
     "money": lambda: MONEY,
+    "sandbox": lambda: SANDBOX,
     "schema": _schema,
 }
 

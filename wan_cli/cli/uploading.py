@@ -24,7 +24,7 @@ def bring(app: App, words: list[str], options: Uploading) -> int:
     """Check every file, then upload them, and print one address a line."""
     from wan_cli.providers import load
 
-    app.use(sandbox=options.sandbox, quiet=options.quiet)
+    app.use(sandbox=options.sandbox, quiet=options.quiet, play=options)
     named = options.provider or app.config.get("provider")
     takers = [name for name in ORDER if load(name).uploads]
     if named and not load(known(named)).uploads:

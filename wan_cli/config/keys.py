@@ -144,7 +144,7 @@ def _check_base(base_url: str, source: str, *, allow_http: bool) -> None:
 
 def _env_key(offered: Capabilities, config: Config) -> Key | None:
     env = config.env
-    origin = origin_of(env.get(offered.base_url_env) or offered.base_url)
+    origin = origin_of((env.get(offered.base_url_env) or offered.base_url).strip())
     if value := env.get(offered.key_env):
         return Key(offered.key_env, origin, lambda: clean(value, offered.key_env))
     variable = f"{offered.key_env}_FILE"
@@ -186,8 +186,9 @@ def read_key_file(path: Path) -> str:
         with path.open(encoding="utf-8-sig") as file:
             info = os.fstat(file.fileno())
             # a container's secret is owned by root and readable by its group; anything else has to be 0600
-            loose = stat.S_IMODE(info.st_mode) & (0o077 if info.st_uid == os.getuid() else 0o007)
-            if hasattr(os, "getuid") and loose and not str(path).startswith("/run/secrets/"):
+            own = not hasattr(os, "getuid") or info.st_uid == os.getuid()  # Windows has no such modes
+            loose = os.name == "posix" and stat.S_IMODE(info.st_mode) & (0o077 if own else 0o007)
+            if loose and not str(path).startswith("/run/secrets/"):
                 raise ConfigInvalid(
                     f"the key file {path} can be read by others", hint=f"chmod 600 {shlex.quote(str(path))}"
                 )

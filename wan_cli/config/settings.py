@@ -28,6 +28,8 @@ VARIABLES = {
     "max_cost": "WAN_MAX_COST",
     "sandbox": "WAN_SANDBOX",
 }
+MOST_JOBS = 64
+"""Purchases of one provider under way at the same time, at the most."""
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"", "0", "false", "no", "off"})
 
@@ -115,7 +117,7 @@ def load(env: Mapping[str, str], cwd: Path) -> Config:
         _take(settings, caps, said, str(project))
     for name, variable in VARIABLES.items():
         if name != "sandbox" and (value := env.get(variable)):
-            _take(settings, caps, {name: value}, variable)
+            _take(settings, caps, {name: _jobs(value) if name == "jobs" else value}, variable)
     ask = user.spend.ask_above if user else None
     return Config(
         env=env, settings=settings, caps=tuple(caps),
@@ -124,6 +126,12 @@ def load(env: Mapping[str, str], cwd: Path) -> Config:
         prices=user.prices if user else {}, tables=user.providers if user else {},
         user_file=user_path if user else None, project_file=project,
     )  # fmt: skip
+
+
+def _jobs(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MOST_JOBS):
+        raise ConfigInvalid(f"WAN_JOBS={one_line(text)}: a number from 1 to {MOST_JOBS}", hint="unset WAN_JOBS")
+    return int(text)
 
 
 def _take(settings: dict[str, Setting], caps: list[Setting], values: Mapping[str, Any], source: str) -> None:
@@ -174,8 +182,9 @@ def _find_project(cwd: Path, env: Mapping[str, str]) -> Path | None:
 
 def _below(project: Path, output: str) -> str:
     """Return a project's output made absolute. Raises ``ConfigInvalid`` where it leaves the project's folder."""
-    parts = output.replace("\\", "/").split("/")
-    if output.startswith(("/", "~")) or ".." in parts or ":" in parts[0]:
+    slashed = output.replace("\\", "/")
+    parts = slashed.split("/")
+    if slashed.startswith(("/", "~")) or ".." in parts or ":" in parts[0]:
         raise ConfigInvalid(
             f"{project}: output: {one_line(output)} leaves the project's folder", hint=f"edit {project}"
         )

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from wan_cli.config.settings import MOST_JOBS
+
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 
 
@@ -24,7 +26,7 @@ class Defaults(Table):
     size: Text | None = None
     aspect: Text | None = None
     output: Text | None = None
-    jobs: Annotated[int, Field(ge=1, le=64)] | None = None
+    jobs: Annotated[int, Field(ge=1, le=MOST_JOBS)] | None = None
     max_cost: Text | list[Text] | None = None
 
 

@@ -74,6 +74,7 @@ async def ask(engine: Engine, task: Task, service: Service, seen: _Patience | No
     except WanError as error:  # the key cannot be read, or is bound to another origin
         return engine.trouble(task, error.code, error.message, error.hint)
     seen.failures = seen.gone = 0
+    seen.gone_since = 0.0
     seen.asked = answer.facts.retry_after_s if answer.facts else None
     if isinstance(answer, Done) and not answer.outputs:
         again = await _without_result(engine, state, service)

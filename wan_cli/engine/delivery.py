@@ -14,9 +14,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wan_cli import geometry, naming
+from wan_cli import naming
 from wan_cli.convert import convert
 from wan_cli.download import Expired
+from wan_cli.engine.compare import differences
 from wan_cli.engine.loop import Engine, Service, model_of
 from wan_cli.errors import DownloadFailed, WanError, WriteFailed
 from wan_cli.media import EXTENSIONS, Sniffed, inspect, mime_of_extension
@@ -26,8 +27,6 @@ from wan_cli.text import one_line
 
 CAPS = {"image": 100 * 1024 * 1024, "video": 2 * 1024 * 1024 * 1024}
 """The most bytes of one result (reliability.md section 5)."""
-TIER_AREA = (0.5, 1.1)
-"""A tier's picture has about the side squared: models round to their grid, never to half."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +111,7 @@ class _Desk:
 
     async def bring(self, index: int, output: Output) -> _Fetched:
         """Bring one result in. Everything that goes wrong is in the answer."""
-        if (known := self._known(index)) and _whole(known):
+        if (known := self._known(index)) and _whole(known) and self._described(known):
             return _Fetched(index, known)
         try:
             return await self._bring(index, output)
@@ -121,6 +120,9 @@ class _Desk:
             return _Fetched(index, error=DownloadFailed(message), expired=True)
         except WanError as error:
             return _Fetched(index, error=error)
+        except UnicodeEncodeError:  # a name that was planned in another locale (reliability.md O06)
+            message = f"result {index} has a name that cannot be written in this locale; it is still at the provider"
+            return _Fetched(index, error=WriteFailed(message))
 
     async def _bring(self, index: int, output: Output) -> _Fetched:
         task, kind = self.task, self.task.job.makes
@@ -161,10 +163,12 @@ class _Desk:
             notes.append(f"the provider delivered {sniffed.mime}, so the name ends in {EXTENSIONS[sniffed.mime]}")
         final = self._path(index, EXTENSIONS[made.mime])
         with ready:
-            self._record(index, ready, made, final)  # the hash is durable before the name exists
-            real = ready.publish(final, overwrite=self.task.target.overwrite)
-            file = self._record(index, ready, made, real)
+            file = self._record(index, ready, made, final)  # the hash is durable before the name exists
+            real = final
+            if not _whole(file):  # else it is in place, and another file of the task was missed
+                real = ready.publish(final, overwrite=self.task.target.overwrite)
         if real != final:
+            file = self._record(index, ready, made, real)
             notes.append(f"{final.name} was taken meanwhile, so the result is {real.name}")
         if self.task.target.sidecar:
             _write_sidecar(self.task, file, real)
@@ -184,6 +188,9 @@ class _Desk:
     def _known(self, index: int) -> File | None:
         state = self.task.state
         return next((file for file in state.files if file.index == index), None) if isinstance(state, Done) else None
+
+    def _described(self, file: File) -> bool:
+        return not self.task.target.sidecar or Path(f"{file.path}.json").exists()
 
     def _aim(self, index: int) -> Path:
         """The path a result would have if it is what the catalogue says; the part file stands beside it."""
@@ -217,7 +224,7 @@ def _whole(file: File) -> bool:
         with open(file.path, "rb") as source:  # noqa: PTH123 - read in pieces
             while piece := source.read(1 << 20):
                 digest.update(piece)
-    except OSError:
+    except (OSError, UnicodeEncodeError):
         return False
     return digest.hexdigest() == file.sha256
 
@@ -264,39 +271,11 @@ def _saved(engine: Engine, task: Task) -> Task:
     return engine.save(task)
 
 
-def differences(task: Task, files: tuple[File, ...]) -> list[str]:
-    """Compare count, pixel size, shape and format with the request (interface.md, section 9)."""
-    job, found = task.job, []
-    if len(files) != job.n:
-        found.append(f"{job.n} results were asked for, {len(files)} delivered")
-    wanted = mime_of_extension(task.target.template or "")
-    for file in files:
-        if wanted and file.mime != wanted and not task.target.convert:
-            found.append(f"result {file.index} is {file.mime}, not {wanted}")
-        if job.duration and file.duration_s and abs(file.duration_s - job.duration) > 1:
-            found.append(f"result {file.index} lasts {file.duration_s:g} s, not {job.duration}")
-        if file.width and file.height:
-            found += _size_differences(task, file.index, (file.width, file.height))
-    return found
-
-
-def _size_differences(task: Task, index: int, pixels: tuple[int, int]) -> list[str]:
-    job = task.job
-    shown, exact = f"result {index} is {pixels[0]}x{pixels[1]}", geometry.parse_pixels(job.size or "")
-    if exact:
-        return [] if pixels == exact else [f"{shown}, not {exact[0]}x{exact[1]}"]
-    aspect = geometry.parse_aspect(job.aspect or "")
-    found = [] if aspect is None or geometry.same_shape(pixels, aspect) else [f"{shown}, not {job.aspect}"]
-    side = geometry.TIERS.get(job.size or "")
-    if side and not TIER_AREA[0] <= pixels[0] * pixels[1] / side**2 <= TIER_AREA[1]:
-        found.append(f"{shown}, not {job.size}")
-    return found
-
-
 def reopened(task: Task) -> Task:
     """Return a saved task whose files are gone as one to collect again; as it is where that cannot be."""
     if not isinstance(task.state, Saved) or all(_whole(file) for file in task.state.files):
         return task
     if task.task_id is None or any(file.path is None for file in task.state.files):
         return task
-    return replace(task, state=Pending(task_id=task.task_id, ref={"task_id": task.task_id}))
+    ended = task.finished_at or task.created_at  # tells the engine that this is no task on its first way
+    return replace(task, state=Pending(task_id=task.task_id, ref={"task_id": task.task_id}), finished_at=ended)

@@ -71,6 +71,7 @@ class Engine:
     submitting: int = 0
     """Purchases whose answer is awaited right now: a first signal lets them finish."""
     _gates: dict[str, asyncio.Semaphore] = field(default_factory=dict)
+    _uploads: dict[tuple[str, str], asyncio.Lock] = field(default_factory=dict)
     _unsaved: dict[str, Task] = field(default_factory=dict)
     """What the ledger could not take, by the task's id."""
     cool_until: dict[str, float] = field(default_factory=dict)
@@ -245,6 +246,10 @@ class Engine:
     def gate(self, provider: str) -> asyncio.Semaphore:
         """Return what keeps the purchases of one provider to :attr:`submits` at a time."""
         return self._gates.setdefault(provider, asyncio.Semaphore(self.submits))
+
+    def upload_turn(self, provider: str, sha256: str) -> asyncio.Lock:
+        """Return what lets the tasks of one ``-n`` wait for the first to upload their file, and then find it."""
+        return self._uploads.setdefault((provider, sha256), asyncio.Lock())
 
 
 def _unbought(task: Task) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wan_cli.engine.loop import Engine, Service, Stopped
-from wan_cli.errors import Charged, FileInvalid, InternalError, NetworkError, WanError
+from wan_cli.errors import Charged, FileInvalid, InternalError, NetworkError, StateUnusable, WanError
 from wan_cli.models import (
     Cost,
     Done,
@@ -26,6 +26,7 @@ from wan_cli.models import (
     TaskChanged,
     Unknown,
     Upload,
+    Warned,
 )
 from wan_cli.registry import capabilities
 from wan_cli.text import one_line, safe_text
@@ -100,8 +101,8 @@ async def upload(
         match tries.after(verdict, engine.now(), engine.rand()):
             case Again(wait):
                 await engine.pause(wait)
-            case Refused(error):
-                raise error
+            case Refused(refused):
+                raise refused
             case Unclear(reason):
                 raise NetworkError(
                     f"the upload of {file.name} to {name} failed: {reason}", hint="run the command again"
@@ -118,16 +119,18 @@ async def _uploaded(engine: Engine, task: Task, service: Service) -> Task:
             media.append(item)
             continue
         engine.tell(TaskChanged(task=task, note=f"uploading {item.file.name}"))
-        found = await upload(
-            engine, service, item.file, model=task.job.model, trace=task.token, key_print=task.key_print
-        )
+        async with engine.upload_turn(task.provider, item.file.sha256):
+            found = await upload(
+                engine, service, item.file, model=task.job.model, trace=task.token, key_print=task.key_print
+            )
         media.append(replace(item, url=found.url, duration_token=found.duration_token))
     return replace(task, job=replace(task.job, media=tuple(media)))
 
 
 async def _buy(engine: Engine, task: Task, service: Service, purchase: Purchase) -> Task:
     """Send the purchase until its outcome is known, or it may not be sent again."""
-    attempts = task.state.attempts if isinstance(task.state, Sending) else 0
+    # a refused purchase that is tried again under its user's key has attempts that are evidence
+    attempts = max(len(engine.ledger.attempts(task.id)), task.state.attempts if isinstance(task.state, Sending) else 0)
     while True:
         await engine.pause(max(0.0, engine.cool_until.get(service.api.origin, 0.0) - engine.monotonic()))
         attempts += 1
@@ -135,10 +138,15 @@ async def _buy(engine: Engine, task: Task, service: Service, purchase: Purchase)
             purchase.begun = engine.now()
         sending = Sending(at=purchase.begun, attempts=attempts)
         submitted = task.submitted_at or engine.now()
-        task = engine.save(
-            replace(task, state=sending, submitted_at=submitted, charged="unknown", charge_basis="assumed")
-        )
-        answer = await _attempt(engine, task, service, attempts, repeated=purchase.doubt is not None)
+        repeated = purchase.doubt is not None
+        answer: Answer | Verdict
+        try:
+            task = engine.save(
+                replace(task, state=sending, submitted_at=submitted, charged="unknown", charge_basis="assumed")
+            )
+            answer = await _attempt(engine, task, service, attempts, repeated=repeated)
+        except StateUnusable as unusable:  # no durable record: nothing is sent
+            answer = Refused(unusable)
         if not isinstance(answer, (Refused, Later, Unclear)):
             return _accepted(engine, task, service, answer)
         match purchase.after(answer, engine.now(), engine.rand()):
@@ -166,9 +174,7 @@ async def _attempt(engine: Engine, task: Task, service: Service, number: int, *,
         engine.ledger.record_attempt(task.id, number, body=body, body_sha256=digest, at=engine.now())
         response = await service.api.send(request, paid=True, sync=sync, pictures=task.job.n if sync else 0)
         # what came back is durable before it is read (reliability.md R01)
-        engine.ledger.record_answer(
-            task.id, number, verdict="answered", http_status=response.status_code, raw=response.content
-        )
+        _record(engine, task, number, "answered", response.status_code, response.content)
         return response
 
     flow = service.provider.submit(task.job, token=task.token)
@@ -184,13 +190,23 @@ async def _attempt(engine: Engine, task: Task, service: Service, number: int, *,
     except Refusal as refusal:
         return judge(service.provider, refusal.fault, repeated=repeated, date=refusal.date)
     except AnswerLost as lost:
-        engine.ledger.record_answer(task.id, number, verdict="unclear", http_status=lost.status, raw=lost.raw)
+        _record(engine, task, number, "unclear", lost.status, lost.raw)
         return Unclear(lost.reason, lost.status, lost.raw)
     finally:
         engine.submitting -= 1
 
 
+def _record(engine: Engine, task: Task, number: int, verdict: str, status: int | None, raw: bytes) -> None:
+    """Keep what came back. A ledger that fails now must not cost the answer (reliability.md S02)."""
+    try:
+        engine.ledger.record_answer(task.id, number, verdict=verdict, http_status=status, raw=raw)
+    except StateUnusable as error:
+        engine.tell(Warned(message=error.message, task=task))
+
+
 def _accepted(engine: Engine, task: Task, service: Service, answer: Answer) -> Task:
+    if isinstance(answer, Done) and not answer.outputs and answer.task_id:
+        answer = service.provider.adopt(answer.task_id)  # a task that ended without a result is asked again (R11)
     task = replace(task, charged="yes", charge_basis=service.provider.accepted_basis, trouble=None)
     return engine.save(learn(task, answer, engine.now()))
 

@@ -13,6 +13,9 @@ ASKED_TO_WAIT = (2.0, 60.0)
 BROKEN_CAP_S = 30.0
 """Longest pause between polls that fail (reliability.md N16)."""
 
+_STEPS = 32
+"""More steps change no pause, and after some thousand (``--timeout 24h``) they would no longer fit a float."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
@@ -41,7 +44,7 @@ def pause(kind: Kind, polls: int, rand: float, *, asked: float | None = None, fa
         return min(max(asked, ASKED_TO_WAIT[0]), ASKED_TO_WAIT[1])
     if polls == 0:
         return rhythm.first
-    base = min(rhythm.most, rhythm.least * GROWTH ** (polls - 1))
+    base = min(rhythm.most, rhythm.least * GROWTH ** min(polls - 1, _STEPS))
     if failures:
-        base = min(BROKEN_CAP_S, base * 2.0 ** (failures - 1))
+        base = min(BROKEN_CAP_S, base * 2.0 ** min(failures - 1, _STEPS))
     return base * (1 - JITTER + 2 * JITTER * rand)

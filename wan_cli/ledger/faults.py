@@ -22,7 +22,7 @@ def damaged(database: Path, journal: Path, reason: object) -> StateUnusable:
     return StateUnusable(
         f"the ledger {database} is damaged ({reason}); nothing was bought and nothing was changed. "
         f"The journal {journal} still has what happened to each task",
-        hint=f"wan doctor   (keep both files, {ELSEWHERE})",
+        hint="keep both files, and set WAN_STATE_DIR to another folder to go on",
     )
 
 
@@ -51,4 +51,4 @@ def _hint(error: Exception, primary: int, database: Path) -> str:
         return f"free space on the disk of {database.parent}, {ELSEWHERE}"
     if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) or number in _DENIED:
         return f"chmod 700 {database.parent} && chmod 600 {database}   ({ELSEWHERE})"
-    return f"wan doctor   ({ELSEWHERE})"
+    return ELSEWHERE.removeprefix("or ")

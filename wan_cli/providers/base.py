@@ -18,7 +18,14 @@ from typing import Annotated, Any, ClassVar, TypeVar
 from urllib.parse import quote, urlsplit
 
 import httpx
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from wan_cli.catalog import Capabilities
 from wan_cli.errors import WanError
@@ -28,13 +35,24 @@ from wan_cli.registry import capabilities
 TaskId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,200}$")]
 """A provider's task id; anything else never becomes part of an address (reliability.md R07, R08)."""
 
+
+def _or_nothing(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return read(value)
+    except ValidationError:
+        return None
+
+
+Aside = WrapValidator(_or_nothing)
+"""Marks a field beside the point: an odd value counts as absent there, for the task it stands beside is paid for."""
+
 ReplyT = TypeVar("ReplyT", bound="Reply")
 
 
 class Reply(BaseModel):
     """An answer's shape: extra fields are ignored, since providers add some without notice."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
 
 
 class Unreadable(Exception):
@@ -228,6 +246,8 @@ def _text(value: Any) -> str | None:
 
 
 _IN_MESSAGE = re.compile(r"\(request id: ([A-Za-z0-9_-]+)\)")
+_REQUEST_ID = re.compile(r"req[_-][A-Za-z0-9_-]+|[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}")
+"""What Modelverse's gateway writes into ``param``, which is a parameter's name elsewhere (contracts.md 2.6)."""
 
 
 def _read_error(data: Mapping[str, Any]) -> tuple[str | None, str, str | None] | None:
@@ -237,6 +257,8 @@ def _read_error(data: Mapping[str, Any]) -> tuple[str | None, str, str | None] |
     if isinstance(error, Mapping):
         message = _text(error.get("message")) or ""
         inner = _text(error.get("requestId")) or _text(error.get("request_id"))
+        param = _text(error.get("param")) or ""
+        inner = inner or (param if _REQUEST_ID.fullmatch(param) else None)
         quoted = _IN_MESSAGE.search(message)
         code = _text(error.get("code")) or _text(error.get("type"))
         return code, message, inner or outer_id or (quoted[1] if quoted else None)
@@ -266,7 +288,7 @@ def form_for(file: LocalFile, fields: Mapping[str, str]) -> Form:
 def reference_name(media: Media) -> str:
     """Return the name a reference goes by: the file's, or the last part of its address."""
     if media.file:
-        return media.file.name
+        return media.file.name.encode("utf-8", "replace").decode()  # a name may be any bytes, JSON is UTF-8
     return urlsplit(media.url or "").path.rsplit("/", 1)[-1] or "reference"
 
 

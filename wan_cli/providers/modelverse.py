@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import AliasChoices, Field
 
 from wan_cli import errors
 from wan_cli.models import Answer, Cancelled, Done, Facts, Failed, Flow, Job, Media, Pending
-from wan_cli.providers.base import Embedded, Fault, Provider, Reply, TaskId, Unreadable, outputs
+from wan_cli.providers.base import Aside, Embedded, Fault, Provider, Reply, TaskId, Unreadable, outputs
 from wan_cli.providers.images import Images
 
 IMAGES = "/v1/images/generations"
@@ -29,17 +29,17 @@ _ENDED_BADLY = re.compile(r"code=(?P<code>[^,\s]+),\s*message=(?P<message>.*)", 
 class _Output(Reply):
     task_id: TaskId | None = Field(None, validation_alias=AliasChoices("task_id", "taskId"))
     task_status: str | None = Field(None, validation_alias=AliasChoices("task_status", "taskStatus"))
-    urls: list[str] = Field(default_factory=list)
-    finish_time: float | None = None
-    error_message: str | None = None
+    urls: list[str | None] | None = None
+    finish_time: Annotated[float | None, Aside] = None
+    error_message: Annotated[str | None, Aside] = None
 
 
 class _Task(Reply):
     """The answer to submit and to status (contracts.md 2.3)."""
 
     output: _Output
-    usage: dict[str, Any] | None = None
-    request_id: str | None = None
+    usage: Annotated[dict[str, Any] | None, Aside] = None
+    request_id: Annotated[str | None, Aside] = None
 
     def facts(self) -> Facts:
         return Facts(
@@ -56,7 +56,7 @@ class _Task(Reply):
         """Read the answer to status: both vocabularies of contracts.md 2.3, in any case."""
         status = (self.output.task_status or "").casefold()
         if status in ("success", "succeeded", "completed"):
-            return Done(outputs=outputs(self.output.urls), task_id=pending.task_id, facts=self.facts())
+            return Done(outputs=outputs(self.output.urls or ()), task_id=pending.task_id, facts=self.facts())
         if status in ("failure", "failed", "expired"):
             text = self.output.error_message or "the provider gives no reason"
             parts = _ENDED_BADLY.fullmatch(text)
@@ -197,7 +197,7 @@ def _said(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def _count(job: Job) -> int | None:
     """``n`` where it is not the documented default of one; always for a sequence, whose upstream default is 12."""
-    return job.n if job.n != 1 or job.verb == "sequence" else None
+    return job.n if job.n_said or job.n != 1 or job.verb == "sequence" else None
 
 
 PROVIDER = Modelverse

@@ -65,10 +65,10 @@ class OpenAI(Provider):
         return self.parse(response, ImageTask).state(pending)
 
     def _body(self, job: Job) -> dict[str, Any]:
-        size = self._size(job)
+        size, count = self._size(job), job.n if job.n_said or job.n != 1 else None
         return without_unsaid(
             {
-                "model": self.model_id(job.model), "prompt": job.prompt, "n": None if job.n == 1 else job.n,
+                "model": self.model_id(job.model), "prompt": job.prompt, "n": count,
                 "size": size, "response_format": self.quirks["response_format"],
                 "seed": job.seed, "negative_prompt": job.negative,
             }

@@ -8,14 +8,22 @@ from __future__ import annotations
 
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any
-
-from pydantic import Field
+from typing import Annotated, Any
 
 from wan_cli import errors
 from wan_cli.media import mime_of_extension
 from wan_cli.models import Answer, Done, Facts, Failed, Flow, Job, LocalFile, Media, Pending, Upload
-from wan_cli.providers.base import Provider, Reply, TaskId, Unreadable, form_for, outputs, path_part, reference_name
+from wan_cli.providers.base import (
+    Aside,
+    Provider,
+    Reply,
+    TaskId,
+    Unreadable,
+    form_for,
+    outputs,
+    path_part,
+    reference_name,
+)
 
 GENERATIONS = "/api/v1/generations"
 FILES = "/api/v1/files"
@@ -24,7 +32,7 @@ CREDITS = "/api/v1/credits"
 
 class _Result(Reply):
     primary_url: str | None = None
-    urls: list[str] = Field(default_factory=list)
+    urls: list[str | None] | None = None
 
 
 class _Error(Reply):
@@ -37,11 +45,11 @@ class _Generation(Reply):
 
     id: TaskId
     status: str
-    reserved_credits: float | None = None
-    final_credits: float | None = None
-    updated_at: datetime | None = None
+    reserved_credits: Annotated[float | None, Aside] = None
+    final_credits: Annotated[float | None, Aside] = None
+    updated_at: Annotated[datetime | None, Aside] = None
     result: _Result | None = None
-    error: _Error | None = None
+    error: Annotated[_Error | None, Aside] = None
 
     def state(self) -> Answer:
         match self.status.casefold():

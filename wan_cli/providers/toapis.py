@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import Field
 
 from wan_cli import errors
-from wan_cli.models import Answer, Done, Failed, Flow, Job, LocalFile, Pending, Upload
+from wan_cli.models import Answer, Done, Facts, Failed, Flow, Job, LocalFile, Pending, Upload
 from wan_cli.providers.base import Provider, Reply, TaskId, Unreadable, form_for, outputs, path_part
 from wan_cli.providers.images import without_unsaid
 
@@ -75,7 +75,7 @@ class _Task(Reply):
                 hint="if it was charged all the same, ask ToAPIs' support with the task id and this message",
             )  # fmt: skip
         note = _STATUS.get(status, f"status {status!r}")
-        return Pending(task_id=pending.task_id, ref=pending.ref, note=note, progress=self.progress)
+        return Pending(task_id=pending.task_id, ref=pending.ref, note=note, progress=self.progress, facts=Facts())
 
 
 class _Stored(Reply):

@@ -51,7 +51,12 @@ class Yunwu(Provider):
         return self.parse(response, Images).state()
 
     def _body(self, job: Job) -> dict[str, Any]:
-        said = {"size": job.size, "n": None if job.n == 1 else job.n, "watermark": job.watermark, "seed": job.seed}
+        said = {
+            "size": job.size,
+            "n": job.n if job.n_said or job.n != 1 else None,
+            "watermark": job.watermark,
+            "seed": job.seed,
+        }
         body = {"model": self.model_id(job.model), "prompt": job.prompt, **said,
                 "response_format": self.quirks["response_format"]}  # fmt: skip
         if self.quirks["passthrough"]:

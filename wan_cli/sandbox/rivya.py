@@ -1,5 +1,6 @@
 """Rivya's Public API v1, from the server's side.
 
+Pictures are ordered here, videos in `rivya_video`, files are in `rivya_files`.
 Sources: `seeds/000` and `seeds/001` [S], pages of wan-2-7-image-pro, and `contracts.md` section 1, cited as [1.x].
 Where they are silent (a file's JSON, the HTTP status of `insufficient_credits`) the choice is said beside the rule.
 
@@ -13,57 +14,36 @@ from __future__ import annotations
 
 import re
 import secrets
-from datetime import UTC, datetime
 from math import isqrt
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from wan_cli.sandbox.world import KeyReusedError, Picture, StoredFile, Task, TooFewCreditsError
+from wan_cli.sandbox import rivya_files, rivya_video
+from wan_cli.sandbox.references import NoSuchUploadError, on_the_web, upload
+from wan_cli.sandbox.rivya_envelope import KEY, NAME, RefusedError, Strict, iso, refuse, refuse_input
+from wan_cli.sandbox.world import KeyReusedError, Picture, Task, TooFewCreditsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wan_cli.sandbox.world import World
 
-NAME = "rivya"
-KEY = "rvya_sk_sandbox"
+__all__ = ["HOSTS", "KEY", "NAME", "handle"]
+
 HOSTS: tuple[str, ...] = ("rivya.ai",)  # [1.1]
-PRICES = {"wan-2-7-image": 5, "wan-2-7-image-pro": 12}  # credits a task, FIXED [1.9, S]
+# Credits a task, FIXED [1.9, S].
+PRICES = {"wan-2-7-image": 5, "wan-2-7-image-pro": 12, rivya_video.MODEL: rivya_video.PRICE}
 ALLOWANCE = 1000  # what a sandbox account starts with
 _Model = Literal["wan-2-7-image", "wan-2-7-image-pro"]
 _ASPECTS = Literal["1:1", "16:9", "4:3", "21:9", "3:4", "9:16", "8:1", "1:8"]  # [1.9, S]
 _SIDES = {"1K": 1024, "2K": 2048}  # [1.9, S]; a tier's area is at most its side squared
 _SEEDS = 2147483647  # [1.9, S]
 _KEY_LENGTH = 255  # not documented; a usual bound
-_LIMITS = {"image": 10 << 20, "video": 50 << 20, "audio": 10 << 20}  # bytes, without a model [1.5]; MB read as MiB
-_WAN_LIMIT = 20 << 20  # bytes of a picture for a wan-2-7-image model [1.5, S]
-_SIGNATURES = {  # by kind, then MIME subtype [1.5]; the first match wins
-    "image": {"jpeg": rb"\xff\xd8\xff", "png": rb"\x89PNG\r\n\x1a\n", "webp": rb"RIFF.{4}WEBP"},
-    "video": {"quicktime": rb".{4}ftypqt  ", "mp4": rb".{4}ftyp", "webm": rb"\x1a\x45\xdf\xa3"},
-    "audio": {"mp4": rb".{4}ftyp", "wav": rb"RIFF.{4}WAVE", "aac": rb"\xff[\xf0\xf1\xf8\xf9]", "ogg": rb"OggS"}
-    | {"mpeg": rb"ID3|\xff[\xe0-\xff]"},
-}
 
 
-class RefusedError(Exception):
-    """A refusal: `args` are the HTTP status, the code and the message of the error envelope."""
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    @classmethod
-    def checked(cls, sent: bytes | dict[str, str]) -> Self:
-        try:
-            return cls.model_validate_json(sent) if isinstance(sent, bytes) else cls.model_validate(sent)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            _refuse_input(f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}")
-
-
-class _Reference(_Strict):
+class _Reference(Strict):
     url: str
     kind: Literal["image"]  # a wan-2-7-image model takes no other [S]
     name: str = ""
@@ -75,7 +55,7 @@ class _Reference(_Strict):
 _References = Annotated[list[_Reference], Field(min_length=1, max_length=9)]
 
 
-class _Params(_Strict):
+class _Params(Strict):
     aspect_ratio: _ASPECTS = "1:1"
     resolution: Literal["1K", "2K"] = "2K"
     watermark: Literal["false", "true"] = "false"  # a select: the JSON booleans are refused [1.3]
@@ -83,17 +63,11 @@ class _Params(_Strict):
     references: _References = Field(default=[], alias="referenceMediaItems")
 
 
-class _Create(_Strict):
+class _Create(Strict):
     model: _Model
     prompt: str = Field(min_length=1, max_length=5000)
     params: _Params = _Params()
     client_request_id: str = Field(default="", max_length=128)  # length from [1.5]
-
-
-class _Upload(_Strict):
-    kind: Literal["image", "video", "audio"]
-    model: _Model | None = None
-    client_request_id: str = Field(default="", max_length=128)
 
 
 def handle(request: httpx.Request, world: World) -> httpx.Response:
@@ -112,49 +86,46 @@ def _route(request: httpx.Request, world: World) -> httpx.Response:
         if match is None:
             continue
         if request.method != method:
-            _refuse(405, "method_not_allowed", f"{request.url.path} answers {method} only")
+            refuse(405, "method_not_allowed", f"{request.url.path} answers {method} only")
         if needs_key:
             _check_key(request)
         return httpx.Response(200, json=answer(request, world, *match.groups()))
-    return _refuse(404, "not_found", f"no such endpoint: {request.url.path}")
+    return refuse(404, "not_found", f"no such endpoint: {request.url.path}")
 
 
 def _check_key(request: httpx.Request) -> None:
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme != "Bearer" or not key:
-        _refuse(401, "api_key_missing", "send Authorization: Bearer rvya_sk_...")
+        refuse(401, "api_key_missing", "send Authorization: Bearer rvya_sk_...")
     if key != KEY:
-        _refuse(401, "api_key_invalid", "this API key is not known")
-
-
-def _refuse(status: int, code: str, message: str) -> NoReturn:
-    raise RefusedError(status, code, message)
-
-
-def _refuse_input(message: str) -> NoReturn:
-    _refuse(400, "validation_failed", message)
+        refuse(401, "api_key_invalid", "this API key is not known")
 
 
 def _create(request: httpx.Request, world: World) -> dict[str, Any]:
     key = request.headers.get("idempotency-key")
     if key is not None and not 1 <= len(key) <= _KEY_LENGTH:
-        _refuse_input(f"Idempotency-Key: 1 to {_KEY_LENGTH} characters")
+        refuse_input(f"Idempotency-Key: 1 to {_KEY_LENGTH} characters")
     if not re.fullmatch(r"application/json(\s*;.*)?", request.headers.get("content-type", ""), re.IGNORECASE):
-        _refuse_input("Content-Type: application/json is required")
-    order = _Create.checked(request.content)
+        refuse_input("Content-Type: application/json is required")
+    order: _Create | rivya_video.Create
+    if rivya_video.is_meant(request.content):
+        order = rivya_video.Create.checked(request.content)
+    else:
+        order = _Create.checked(request.content)
     if "sandbox:moderation" in order.prompt:
-        _refuse_input("prompt: refused by the content policy")
-    price, fails = PRICES[order.model], "sandbox:fail" in order.prompt
-    name, pictures = f"task_{secrets.token_hex(12)}", (_picture(order, world),)
-    task = Task(
-        id=name, provider=NAME, model=order.model, pictures=pictures, credits=price, idempotency_key=key, fails=fails
-    )
+        refuse_input("prompt: refused by the content policy")
+    price, fails, name = PRICES[order.model], "sandbox:fail" in order.prompt, f"task_{secrets.token_hex(12)}"
+    task = Task(id=name, provider=NAME, model=order.model, credits=price, idempotency_key=key, fails=fails)
+    if isinstance(order, rivya_video.Create):
+        task = task.model_copy(update={"clips": (rivya_video.clip(order, world),)})
+    else:
+        task = task.model_copy(update={"pictures": (_picture(order, world),)})
     try:
         return _task(world.accept(task, request.content, allowance=ALLOWANCE), world)
     except KeyReusedError:
-        _refuse(409, "idempotency_conflict", "Idempotency-Key: already used with another body")
+        refuse(409, "idempotency_conflict", "Idempotency-Key: already used with another body")
     except TooFewCreditsError:  # its status is not documented; 402 is likely [1.6]
-        _refuse(402, "insufficient_credits", f"{order.model} costs {price} credits")
+        refuse(402, "insufficient_credits", f"{order.model} costs {price} credits")
 
 
 def _picture(order: _Create, world: World) -> Picture:
@@ -172,15 +143,16 @@ def _picture(order: _Create, world: World) -> Picture:
 def _input(url: str, number: int, world: World) -> str:
     """Return the digest of the picture a reference names: an upload's own, or a stand-in for one on the web [1.5]."""
     field = f"params.referenceMediaItems.{number}.url"
-    if url.startswith(f"{world.public_url}/files/"):
-        file = world.file(url.removeprefix(f"{world.public_url}/files/").partition(".")[0])
-        if file is None or file.provider != NAME or url != _file_url(file, world):
-            _refuse_input(f"{field}: no such file, upload it first")
+    try:
+        file = upload(url, NAME, world)
+    except NoSuchUploadError:
+        refuse_input(f"{field}: no such file, upload it first")
+    if file is not None:
         if file.kind != "image":
-            _refuse_input(f"{field}: the file is {file.kind}, not image")
+            refuse_input(f"{field}: the file is {file.kind}, not image")
         return file.sha256
-    if not re.match(r"https://[^\s/?#]", url):
-        _refuse_input(f"{field}: an https URL is required")
+    if not on_the_web(url):
+        refuse_input(f"{field}: an https URL is required")
     return world.keep_stand_in(url)
 
 
@@ -195,8 +167,8 @@ def _task(task: Task, world: World) -> dict[str, Any]:
         "model": task.model,
         "reserved_credits": task.credits,
         "final_credits": task.credits if urls else 0,
-        "created_at": _iso(task.created),
-        "updated_at": _iso(task.created + moved),
+        "created_at": iso(task.created),
+        "updated_at": iso(task.created + moved),
         "result": {"primary_url": urls[0], "urls": urls} if urls else None,
         "error": {"code": "generation_failed", "message": "sandbox:fail was asked for"} if status == "failed" else None,
     }
@@ -205,67 +177,8 @@ def _task(task: Task, world: World) -> dict[str, Any]:
 def _status(_: httpx.Request, world: World, task_id: str) -> dict[str, Any]:
     task = world.task(NAME, task_id)
     if task is None:
-        _refuse(404, "not_found", "no such task")
+        refuse(404, "not_found", "no such task")
     return _task(task, world)
-
-
-def _upload(request: httpx.Request, world: World) -> dict[str, Any]:
-    fields = _form(request)
-    name, data = fields.pop("file", ("", b""))
-    if not name:
-        _refuse_input("file: a file part with a filename is required")
-    form = _Upload.checked({field: value.decode(errors="replace") for field, (_, value) in fields.items()})
-    if form.model and form.kind != "image":
-        _refuse_input(f"kind: {form.model} takes images only")
-    limit = _WAN_LIMIT if form.model else _LIMITS[form.kind]
-    if len(data) > limit:
-        _refuse_input(f"file: {len(data)} bytes, at most {limit} are taken")
-    types = _SIGNATURES[form.kind].items()
-    subtype = next((subtype for subtype, start in types if re.match(start, data, re.DOTALL)), None)
-    if subtype is None:
-        _refuse_input(f"file: its content is not a supported {form.kind}")
-    shown = {"kind": form.kind, "mime": f"{form.kind}/{subtype}", "name": name, "size": len(data)}
-    ours = {"id": f"file_{secrets.token_hex(12)}", "provider": NAME, "created": world.clock()}
-    file = StoredFile.model_validate({**ours, **shown, "sha256": world.keep(data)})
-    world.add_file(file)
-    return _file(file, world)
-
-
-def _form(request: httpx.Request) -> dict[str, tuple[str, bytes]]:
-    """Return the filename (or "") and the content of each part of a multipart/form-data body (RFC 7578), by field."""
-    boundary = re.fullmatch(r'multipart/form-data;.*\bboundary="?([^";]+)"?', request.headers.get("content-type", ""))
-    if boundary is None:
-        _refuse_input("Content-Type: multipart/form-data with a boundary is required")
-    _, *parts = (b"\r\n" + request.content).split(f"\r\n--{boundary[1]}".encode())
-    if not parts or not parts[-1].startswith(b"--"):
-        _refuse_input("body: the multipart body does not end")
-    fields: dict[str, tuple[str, bytes]] = {}
-    for part in parts[:-1]:
-        head, _, data = part.partition(b"\r\n\r\n")
-        told = {"name": "", "filename": ""}
-        told |= dict(re.findall(r'[; ](name|filename)="([^"]*)"', head.decode(errors="replace")))
-        if told["name"] in fields:
-            _refuse_input(f"{told['name']}: given twice")
-        fields[told["name"]] = (told["filename"], data)
-    return fields
-
-
-def _file(file: StoredFile, world: World) -> dict[str, Any]:
-    """Return PublicApiFile: an id, `url`, metadata and duration_token are documented, the exact JSON is not [1.5]."""
-    shown: dict[str, Any] = {"id": file.id, "url": _file_url(file, world), "kind": file.kind, "mime_type": file.mime}
-    shown |= {"size": file.size, "name": file.name, "created_at": _iso(file.created)}
-    return shown if file.kind == "image" else shown | {"duration_token": f"dur_{file.sha256[:32]}"}
-
-
-def _file_url(file: StoredFile, world: World) -> str:
-    return f"{world.public_url}/files/{file.id}.{file.mime.partition('/')[2]}"
-
-
-def _file_status(_: httpx.Request, world: World, file_id: str) -> dict[str, Any]:
-    file = world.file(file_id)
-    if file is None or file.provider != NAME:
-        _refuse(404, "not_found", "no such file")
-    return _file(file, world)
 
 
 def _credits(_: httpx.Request, world: World) -> dict[str, Any]:
@@ -277,22 +190,22 @@ def _models(_: httpx.Request, __: World) -> dict[str, Any]:
     """Return the public list: items as in [1.8], as far as their values are known; the wrapper is not documented."""
     fields = [(key, _Params.model_fields[key]) for key in ("aspect_ratio", "resolution", "watermark")]
     params = [{"key": k, "type": "select", "default": f.default, "options": get_args(f.annotation)} for k, f in fields]
-    known = {"category": "image", "runtime": "async_task", "billing_type": "FIXED", "max_prompt_length": 5000}
-    known |= {"params": [*params, {"key": "seed", "type": "number", "min": 0, "max": _SEEDS, "step": 1}]}
+    known: dict[str, Any] = {"runtime": "async_task", "billing_type": "FIXED", "max_prompt_length": 5000}
     known |= {"api_status": "available", "api_input_status": "available_url_input", "url_input_supported": True}
     known |= {"supported_api_inputs": ["text", "file"], "requires_files_api": False, "file_kinds": ["image"]}
-    return {"models": [{"id": model, "base_credits": price, **known} for model, price in PRICES.items()]}
-
-
-def _iso(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    seed = {"key": "seed", "type": "number", "min": 0, "max": _SEEDS, "step": 1}
+    image = {"category": "image", "params": [*params, seed], **known}
+    video = {"category": "video", "params": [*rivya_video.listed(), seed], **known, "requires_files_api": True}
+    video["file_kinds"] = ["image", "video", "audio"]
+    kinds = {model: video if model == rivya_video.MODEL else image for model in PRICES}
+    return {"models": [{"id": model, "base_credits": price, **kinds[model]} for model, price in PRICES.items()]}
 
 
 _ROUTES: tuple[tuple[str, str, bool, Callable[..., dict[str, Any]]], ...] = (  # [1.2]
     (r"/api/v1/models", "GET", False, _models),
     (r"/api/v1/generations", "POST", True, _create),
     (r"/api/v1/generations/([^/]+)", "GET", True, _status),
-    (r"/api/v1/files", "POST", True, _upload),
-    (r"/api/v1/files/([^/]+)", "GET", True, _file_status),
+    (r"/api/v1/files", "POST", True, rivya_files.upload),
+    (r"/api/v1/files/([^/]+)", "GET", True, rivya_files.status),
     (r"/api/v1/credits", "GET", True, _credits),
 )

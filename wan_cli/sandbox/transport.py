@@ -9,23 +9,28 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
-from xml.sax.saxutils import escape
 
 import httpx
 
-from wan_cli.sandbox import modelverse, rivya
-from wan_cli.sandbox.world import LinkRefusedError
+from wan_cli.errors import ConfigInvalid
+from wan_cli.sandbox import modelverse, openai, rivya, toapis, yunwu
+from wan_cli.sandbox.faulty import Answer, DroppedError, Faulty
+from wan_cli.sandbox.refusals import oss_refusal
+from wan_cli.sandbox.world import LinkRefusedError, NeedsExtraError
+from wan_cli.transport.client import NotSent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from wan_cli.sandbox.faults import Fault
     from wan_cli.sandbox.world import World
 
-_RESULT = re.compile(r"/results/([A-Za-z0-9_-]+)/([1-9][0-9]{0,3})\.png")
+_RESULT = re.compile(r"/results/([A-Za-z0-9_-]+)/([1-9][0-9]{0,3})\.(png|jpeg|webp|mp4)")
 _FILE = re.compile(r"/files/([A-Za-z0-9_-]+)\.[a-z0-9]+")
+_MIMES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "mp4": "video/mp4"}
 _RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))")
 
 
@@ -44,6 +49,9 @@ CONTRACTS: Mapping[str, Contract] = MappingProxyType(
     {
         rivya.NAME: rivya,
         modelverse.NAME: modelverse,
+        yunwu.NAME: yunwu,
+        toapis.NAME: toapis,
+        openai.NAME: openai,
     }
 )
 
@@ -52,30 +60,70 @@ class InProcess(httpx.AsyncBaseTransport):
     """Answer every request out of `world`, as `contract` (a name of CONTRACTS, or "results") would; opens no socket.
 
     A URL below `world.public_url` is answered by the file host whatever the contract, so that one client can submit and
-    download. Raises ValueError for a name that is not a contract.
+    download. `faults` are what goes wrong, and `sleep` is what a stall waits with. Raises ValueError for a name that is
+    not a contract.
     """
 
-    def __init__(self, world: World, contract: str) -> None:
+    def __init__(
+        self,
+        world: World,
+        contract: str,
+        *,
+        faults: Sequence[Fault] = (),
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         if contract != "results" and contract not in CONTRACTS:
             message = f"no sandbox contract {contract!r}; there are {', '.join([*CONTRACTS, 'results'])}"
             raise ValueError(message)
         self._world = world
-        self._handle = results if contract == "results" else CONTRACTS[contract].handle
+        self._contract = contract
+        self._faulty = Faulty(world, faults, sleep=sleep)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Return the answer with `request` attached.
 
-        Raises httpx.LocalProtocolError where the body is not as long as its Content-Length, as a real connection does.
+        Raises httpx.ReadError where a fault closes the connection (a body it cuts short raises RemoteProtocolError),
+        httpx.LocalProtocolError where the body is not as long as its Content-Length, as a real connection does, and
+        `wan_cli.transport.client.NotSent` (final, exit 3) for an order of videos where PyAV is missing.
         """
         body = await request.aread()
         declared = request.headers.get("content-length")
         if declared is not None and declared != str(len(body)):
             message = f"Content-Length is {declared}, the body has {len(body)} bytes"
             raise httpx.LocalProtocolError(message, request=request)
-        handle = results if _below(request.url, self._world.public_url) else self._handle
-        response = await asyncio.to_thread(handle, request, self._world)
+        contract = "results" if below(request.url, self._world.public_url) else self._contract
+        handle = results if contract == "results" else CONTRACTS[contract].handle
+        try:
+            answer = await self._faulty.answer(request, contract, handle)
+        except DroppedError as dropped:
+            message = "the connection was closed (a fault of the sandbox)"
+            raise httpx.ReadError(message, request=request) from dropped
+        except NeedsExtraError as missing:
+            # As certain as a refused connection: the order was not accepted, and asking again cannot help.
+            error = ConfigInvalid(f"the sandbox cannot draw videos: {missing}", hint="pip install 'wan-cli[video]'")
+            raise NotSent(error, final=True) from missing
+        response = answer.response if answer.cut is None else _cut(answer, answer.cut)
         response.request = request
         return response
+
+
+class _Cut(httpx.AsyncByteStream):
+    def __init__(self, data: bytes, size: int) -> None:
+        self._data = data
+        self._size = size
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._data
+        received = f"(received {len(self._data)} bytes, expected {self._size})"
+        message = f"peer closed connection without sending complete message body {received}"
+        raise httpx.RemoteProtocolError(message)
+
+
+def _cut(answer: Answer, size: int) -> httpx.Response:
+    whole = answer.response
+    return httpx.Response(
+        whole.status_code, headers=whole.headers, stream=_Cut(whole.content[:size], len(whole.content))
+    )
 
 
 def results(request: httpx.Request, world: World) -> httpx.Response:
@@ -84,7 +132,7 @@ def results(request: httpx.Request, world: World) -> httpx.Response:
     Refusals are XML like that of Alibaba OSS, where Wan's results really are: 403 for a forged or old link, 404, 405.
     """
     if request.method != "GET":
-        return _refusal(405, "MethodNotAllowed", "The specified method is not allowed against this resource.")
+        return oss_refusal(405, "MethodNotAllowed", "The specified method is not allowed against this resource.")
     path = request.url.path.removeprefix(httpx.URL(world.public_url).path.rstrip("/"))
     result, upload = _RESULT.fullmatch(path), _FILE.fullmatch(path)
     if result is not None:
@@ -92,11 +140,13 @@ def results(request: httpx.Request, world: World) -> httpx.Response:
         try:
             data = world.result(result[1], int(result[2]), query.get("Expires", ""), query.get("Signature", ""))
         except LinkRefusedError as refused:
-            return _refusal(403, *refused.args)
-        return _content(request, data, "image/png")
+            return oss_refusal(403, *refused.args)
+        except NeedsExtraError as missing:
+            return oss_refusal(501, "NotImplemented", str(missing))
+        return _content(request, data, _MIMES[result[3]])
     file = world.file(upload[1]) if upload is not None else None
     if file is None:
-        return _refusal(404, "NoSuchKey", "The specified key does not exist.")
+        return oss_refusal(404, "NoSuchKey", "The specified key does not exist.")
     return _content(request, world.blob(file.sha256), file.mime)
 
 
@@ -120,18 +170,8 @@ def _reversed(wanted: re.Match[str]) -> bool:
     return bool(wanted[1] and wanted[2] and int(wanted[2]) < int(wanted[1]))
 
 
-def _refusal(status: int, code: str, message: str) -> httpx.Response:
-    request_id = secrets.token_hex(12).upper()
-    body = (
-        '<?xml version="1.0" encoding="UTF-8"?>\n<Error>\n'
-        f"  <Code>{escape(code)}</Code>\n  <Message>{escape(message)}</Message>\n"
-        f"  <RequestId>{request_id}</RequestId>\n  <HostId>sandbox.invalid</HostId>\n</Error>\n"
-    )
-    headers = {"Content-Type": "application/xml", "x-oss-request-id": request_id}
-    return httpx.Response(status, headers=headers, content=body.encode())
-
-
-def _below(url: httpx.URL, public_url: str) -> bool:
+def below(url: httpx.URL, public_url: str) -> bool:
+    """Tell whether a URL is one of the file host's."""
     base = httpx.URL(public_url)
     same = (url.scheme, url.host, url.port) == (base.scheme, base.host, base.port)
     return same and url.path.startswith(f"{base.path.rstrip('/')}/")

@@ -1,4 +1,4 @@
-"""What the sandbox remembers: tasks, uploaded files, idempotency keys, purchases and drawn pictures, all on disk.
+"""What the sandbox remembers: tasks, uploaded files, idempotency keys, purchases and drawn results, all on disk.
 
 Layout under `World.folder` (folders 0700, files 0600, each file written beside its place and moved into it):
 
@@ -6,7 +6,7 @@ Layout under `World.folder` (folders 0700, files 0600, each file written beside 
     purchases.jsonl       append-only, one line a paid acceptance; the line is the moment of the charge
     tasks/<id>.json       a Task            requests/<id>.json  its request body, byte for byte
     files/<id>.json       a StoredFile      blobs/<sha256>      bytes of uploads and inputs
-    drawn/<id>-<n>.png    result pictures, drawn at the first download
+    drawn/<id>-<n>.*      result pictures and clips, drawn at the first download
 
 Nothing runs in the background: a task's stage is a function of the clock, so several processes agree about it.
 """
@@ -27,11 +27,35 @@ from contextlib import contextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
+
+from wan_cli.sandbox.developing import developed_clip, developed_picture, require_video
+from wan_cli.sandbox.records import (
+    Clip,
+    KeyReusedError,
+    LinkRefusedError,
+    NeedsExtraError,
+    Picture,
+    StoredFile,
+    Task,
+    TooFewCreditsError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+__all__ = [
+    "Clip",
+    "KeyReusedError",
+    "LinkRefusedError",
+    "NeedsExtraError",
+    "Picture",
+    "StoredFile",
+    "Task",
+    "TooFewCreditsError",
+    "World",
+]
 
 if sys.platform == "win32":  # pragma: no cover
     import msvcrt
@@ -52,66 +76,6 @@ Stage = Literal["queued", "running", "ended"]
 _Kept = TypeVar("_Kept", bound=BaseModel)
 
 
-class KeyReusedError(Exception):
-    """An idempotency key came back with another body."""
-
-
-class TooFewCreditsError(Exception):
-    """The order costs more than the account has left."""
-
-
-class LinkRefusedError(Exception):
-    """A result link is forged or past its time; `args` are Alibaba OSS's code and message."""
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Picture(_Record):
-    """One picture to be drawn: pixels, seed, 1-based `index` in its set, and the sha256 of each input picture."""
-
-    prompt: str
-    width: int
-    height: int
-    seed: int
-    index: int = 1
-    verb: str = "generate"
-    inputs: tuple[str, ...] = ()
-    watermark: bool = False
-
-
-class Task(_Record):
-    """A valid order for pictures. `credits` is its price (None: the provider has no credits), `fails` how it will end.
-
-    The last three fields are the World's: Unix seconds of acceptance, the body's digest, and what signs the links.
-    """
-
-    id: str
-    provider: str
-    model: str
-    pictures: tuple[Picture, ...]
-    credits: int | None = None
-    idempotency_key: str | None = None
-    fails: bool = False
-    created: float = 0
-    body_sha256: str = ""
-    secret: str = ""
-
-
-class StoredFile(_Record):
-    """An uploaded file: `mime` as sniffed, `size` in bytes, `name` as the client gave it, the bytes under `sha256`."""
-
-    id: str
-    provider: str
-    created: float
-    kind: str
-    mime: str
-    name: str
-    size: int
-    sha256: str
-
-
 def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(mode=0o700, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")  # created 0600
@@ -124,7 +88,8 @@ class World:
     """One folder of sandbox state; any number of World objects, threads and processes may share it.
 
     `clock` answers Unix seconds, `latency` is the seconds from acceptance to result, `public_url` the origin (and path
-    prefix) under which results and files are served. `draw` replaces `wan_cli.sandbox.draw.picture`.
+    prefix) under which results and files are served. `draw` replaces `wan_cli.sandbox.draw.picture`, and `film`
+    `wan_cli.sandbox.draw.video.clip`. `yunwu_passthrough` says that this Yunwu lets `input` and `parameters` through.
     """
 
     def __init__(
@@ -135,12 +100,16 @@ class World:
         latency: float = 1.5,
         public_url: str = "https://sandbox.invalid",
         draw: Callable[..., bytes] | None = None,
+        film: Callable[..., bytes] | None = None,
+        yunwu_passthrough: bool = False,
     ) -> None:
         self.folder = folder
         self.clock = clock
         self.latency = latency
         self.public_url = public_url.rstrip("/")
+        self.yunwu_passthrough = yunwu_passthrough
         self._draw = draw
+        self._film = film
         self._purchases: list[dict[str, Any]] = []
         self._keys: dict[tuple[str, str | None], str] = {}
         self._spent: Counter[str] = Counter()
@@ -152,8 +121,11 @@ class World:
         """Charge and remember an order; a repeated idempotency key answers the first task, uncharged.
 
         `body` is the request's JSON; under a repeated key it is compared as a value, so order and spacing are free.
-        `allowance` is the credits the account started with. Raises KeyReusedError (other body) and TooFewCreditsError.
+        `allowance` is the credits the account started with. Raises KeyReusedError (other body), TooFewCreditsError, and
+        NeedsExtraError for clips that cannot be drawn here; then nothing is accepted.
         """
+        if order.clips and self._film is None:
+            require_video()
         digest = hashlib.sha256(json.dumps(json.loads(body), sort_keys=True).encode()).hexdigest()
         task = order.model_copy(update={"body_sha256": digest, "created": self.clock(), "secret": secrets.token_hex()})
         with self._locked():
@@ -192,15 +164,16 @@ class World:
         return "running" if age < self.latency else "ended"
 
     def urls(self, task: Task) -> list[str]:
-        """Return each picture's link: `<public_url>/results/<id>/<n>.png?Expires=<unix>&Signature=<hex>`."""
+        """Return each result's link: `<public_url>/results/<id>/<n>.<suffix>?Expires=<unix>&Signature=<hex>`."""
         expires = str(int(task.created + self.latency) + RESULT_LIFETIME)
         return [
-            f"{self.public_url}/results/{task.id}/{n}.png?Expires={expires}&Signature={_signature(task, n, expires)}"
-            for n in range(1, len(task.pictures) + 1)
+            f"{self.public_url}/results/{task.id}/{n}.{result.suffix}"
+            f"?Expires={expires}&Signature={_signature(task, n, expires)}"
+            for n, result in enumerate(task.results, 1)
         ]
 
     def result(self, task_id: str, number: int, expires: str, signature: str) -> bytes:
-        """Return the PNG behind a link, drawing it the first time. Raises LinkRefusedError."""
+        """Return the file behind a link, drawing it the first time. Raises LinkRefusedError."""
         task = self._load(Task, "tasks", task_id)
         if task is None or not hmac.compare_digest(_signature(task, number, expires).encode(), signature.encode()):
             code, message = "SignatureDoesNotMatch", "The request signature we calculated does not match yours."
@@ -208,9 +181,17 @@ class World:
         if self.clock() > int(expires):
             code, message = "AccessDenied", "Request has expired."
             raise LinkRefusedError(code, message)
-        path = self.folder / "drawn" / f"{task.id}-{number}.png"
+        return self.delivered(task, number)
+
+    def delivered(self, task: Task, number: int) -> bytes:
+        """Return the file of a task's result, counted from 1, drawing it the first time. Raises NeedsExtraError."""
+        ordered = task.results[number - 1]
+        path = self.folder / "drawn" / f"{task.id}-{number}.{ordered.suffix}"
         if not path.exists():
-            _write(path, self._drawn(task.pictures[number - 1]))
+            if isinstance(ordered, Clip):
+                _write(path, developed_clip(ordered, self.blob, self._film))
+            else:
+                _write(path, developed_picture(ordered, self.blob, self._draw))
         return path.read_bytes()
 
     def keep(self, data: bytes) -> str:
@@ -242,15 +223,6 @@ class World:
         """Return the upload of this id, if there is one."""
         return self._load(StoredFile, "files", file_id)
 
-    def _drawn(self, picture: Picture) -> bytes:
-        if self._draw is None:
-            from wan_cli.sandbox.draw import picture as draw
-
-            self._draw = draw
-        details = picture.model_dump(exclude={"prompt", "width", "height", "inputs"})
-        inputs = [self.blob(sha256) for sha256 in picture.inputs]
-        return self._draw(picture.prompt, picture.width, picture.height, inputs=inputs, **details)
-
     def _load(self, record: type[_Kept], folder: str, name: str) -> _Kept | None:
         if not _ID.fullmatch(name):  # never let a URL name a path
             return None
@@ -260,7 +232,7 @@ class World:
             return None
 
     def _charge(self, task: Task) -> None:
-        line = {"time": task.created, "provider": task.provider, "model": task.model, "count": len(task.pictures)}
+        line = {"time": task.created, "provider": task.provider, "model": task.model, "count": len(task.results)}
         line |= {"credits": task.credits, "idempotency_key": task.idempotency_key, "task_id": task.id}
         descriptor = os.open(self.folder / "purchases.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(descriptor, "wb") as file:

@@ -97,8 +97,16 @@ def _fill(read: object, size: int) -> bytes:
 
 
 def json_pieces(content: bytes, embedded: Sequence[Embedded]) -> Pieces:
-    """Cut a JSON body at its placeholders."""
+    """Cut a JSON body at its placeholders.
+
+    Raises ``FileInvalid`` where a text of the user's reads like one of them: it would be sent as the picture.
+    """
     parts: list[bytes | Encoded | LocalFile] = [content]
+    for item in embedded:
+        expected = sum(item.placeholder == other.placeholder for other in embedded)
+        if content.count(f'"{item.placeholder}"'.encode()) != expected:
+            said = f"the prompt contains the mark that stands for {item.file.name}"
+            raise FileInvalid(said, hint="reword the prompt")
     for item in embedded:
         mark = json.dumps(item.placeholder).encode()[1:-1]
         cut: list[bytes | Encoded | LocalFile] = []
@@ -123,7 +131,7 @@ def form_pieces(form: Form, boundary: str) -> Pieces:
         shown = file.name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
         parts += [
             f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"; filename="{shown}"\r\n'
-            f"Content-Type: {file.mime}\r\n\r\n".encode(),
+            f"Content-Type: {file.mime}\r\n\r\n".encode("utf-8", "replace"),  # a name may be any bytes
             file,
             b"\r\n",
         ]

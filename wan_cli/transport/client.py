@@ -9,7 +9,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpx
 
@@ -17,11 +17,13 @@ from wan_cli import __version__
 from wan_cli.errors import ConfigInvalid, KeyOrigin, NetworkError, WanError
 from wan_cli.text import one_line, safe_text
 from wan_cli.transport.body import sendable
-from wan_cli.transport.redact import redact
+from wan_cli.transport.redact import MASK, redact
 
 log = logging.getLogger("wan.http")
 
 USER_AGENT = f"wan/{__version__}"
+KEY_BYTES = 8
+"""Shorter ones are no provider's keys but words that an answer may hold by chance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,14 @@ class AnswerLost(Exception):
         self.reason = reason
         self.raw = raw
         self.status = status
+
+
+@dataclass(slots=True)
+class _Come:
+    """What has come of an answer so far."""
+
+    data: bytearray = field(default_factory=bytearray)
+    status: int | None = None
 
 
 def tls_context(origin: str) -> ssl.SSLContext:
@@ -113,7 +123,7 @@ class Api:
                     follow_redirects=False, limits=limits, transport=self._transport, trust_env=True,
                     verify=self._tls(self.origin) if self._transport is None else False,
                 )  # fmt: skip
-            except (ImportError, ValueError, OSError) as error:
+            except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
                 # a socks proxy without its extra, a proxy address that is none, an unreadable CA bundle
                 raise NotSent(ConfigInvalid(
                     f"the proxy or certificate settings cannot be used: {one_line(redact(str(error)))}",
@@ -140,15 +150,18 @@ class Api:
         upload = request.extensions.get("form") is not None
         read = limits.sync_read if sync else limits.submit_read if paid or upload else limits.poll_total
         total = limits.sync_total if sync else limits.submit_total if paid else limits.poll_total
+        total = limits.upload_total if upload else total
         wire.extensions["timeout"] = httpx.Timeout(read, connect=limits.connect, write=limits.write).as_dict()
         cap = limits.answer_bytes + pictures * limits.b64_bytes
         self._log(request)
-        call = self._call(self._client(fresh=paid), wire, cap)
+        client, come = self._client(fresh=paid), _Come()
         try:
-            async with asyncio.timeout(limits.upload_total if upload else total):
-                response = await call
-        except TimeoutError as error:
-            raise AnswerLost(f"no whole answer within {total:g} s") from error
+            async with asyncio.timeout(total):
+                response = await self._call(client, wire, cap, come)
+        except TimeoutError as error:  # what came may name the task (reliability.md N13, N14)
+            raise AnswerLost(
+                f"no whole answer within {total:g} s", raw=self._blinded(come.data), status=come.status
+            ) from error
         self._log(response)
         return response
 
@@ -161,18 +174,19 @@ class Api:
         except AnswerLost as error:
             raise httpx.ReadError(error.reason) from error
 
-    async def _call(self, client: httpx.AsyncClient, request: httpx.Request, cap: int) -> httpx.Response:
-        data = bytearray()
-        status: int | None = None
+    async def _call(self, client: httpx.AsyncClient, request: httpx.Request, cap: int, come: _Come) -> httpx.Response:
+        data = come.data
         try:
             response = await client.send(request, stream=True, auth=None)
-            status = response.status_code
+            come.status = response.status_code
             try:
                 async for chunk in response.aiter_bytes():
                     data += chunk
                     if len(data) > cap:
                         raise AnswerLost(
-                            f"the answer is larger than {cap:,} bytes", raw=bytes(data[:cap]), status=status
+                            f"the answer is larger than {cap:,} bytes",
+                            raw=self._blinded(data[:cap]),
+                            status=come.status,
                         )
             finally:
                 await response.aclose()
@@ -188,13 +202,18 @@ class Api:
             raise AnswerLost(f"the request could not be sent whole: {one_line(str(error))}") from error
         except httpx.TransportError as error:
             what = one_line(str(error)) or type(error).__name__
-            raise AnswerLost(f"the connection broke: {what}", raw=bytes(data), status=status) from error
+            raise AnswerLost(f"the connection broke: {what}", raw=self._blinded(data), status=come.status) from error
         except httpx.DecodingError as error:
             raise AnswerLost(
-                f"the answer cannot be decoded: {one_line(str(error))}", raw=bytes(data), status=status
+                f"the answer cannot be decoded: {one_line(str(error))}", raw=self._blinded(data), status=come.status
             ) from error
         kept = {k: v for k, v in response.headers.multi_items() if k not in ("content-encoding", "content-length")}
-        return httpx.Response(status, headers=kept, content=bytes(data), request=request)
+        return httpx.Response(response.status_code, headers=kept, content=self._blinded(data), request=request)
+
+    def _blinded(self, data: bytearray) -> bytes:
+        """Take the key out of an answer that repeats it: all that is stored and shown of it comes from here (S18)."""
+        key = self._key().encode()
+        return bytes(data.replace(key, MASK.encode()) if len(key) >= KEY_BYTES else data)
 
     def _unreachable(self, error: Exception) -> str:
         return f"could not reach {self.origin}: {one_line(redact(str(error))) or type(error).__name__}"

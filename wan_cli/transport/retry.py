@@ -95,18 +95,23 @@ class Purchase:
             case Unclear():
                 self.doubt = self.doubt or verdict
                 self.unclear += 1
-                if self.keyed and self.unclear < KEYED_ATTEMPTS and 0 <= now - self.begun <= KEYED_WINDOW_S:
-                    reason = f"no clear answer ({verdict.reason}); asking again under the same key"
-                    return Again(max(1.0, backoff(self.unclear + 1, rand)), reason)
+                wait = max(1.0, backoff(self.unclear + 1, rand))
+                if self.keyed and self.unclear < KEYED_ATTEMPTS and self._remembered(now, wait):
+                    return Again(wait, f"no clear answer ({verdict.reason}); asking again under the same key")
                 return self.doubt
             case Later(error, asked):
                 self.polite += 1
                 wait = backoff(self.polite, rand) if asked is None else asked * (1 + 0.2 * rand)
                 self.waited += wait
-                if self.polite <= RETRIES and self.waited <= RETRY_AFTER_CAP_S * 1.2:
+                patient = self.polite <= RETRIES and self.waited <= RETRY_AFTER_CAP_S * 1.2
+                if patient and (self.doubt is None or self._remembered(now, wait)):
                     return Again(wait, error.message)
         # what an earlier attempt did stays unknown, whatever is said to a later one (Comfy SDK #130)
         return self.doubt or Refused(verdict.error)
+
+    def _remembered(self, now: float, wait: float) -> bool:
+        """Tell whether the key may still be trusted after ``wait`` seconds; a clock set back is no reason to trust."""
+        return now >= self.begun and now + wait - self.begun <= KEYED_WINDOW_S
 
 
 def backoff(attempt: int, rand: float) -> float:

@@ -27,6 +27,9 @@ STYLES = {
     "pending": "cyan", "downloading": "cyan", "submitting": "cyan",
 }  # fmt: skip
 
+ECHO_CELLS = 3
+"""Columns kept free: the ``^C`` that a terminal echoes must not break the line in two, half of it never erased."""
+
 
 def redraws() -> bool:
     """Tell whether the terminal can be redrawn: the console of old Windows cannot (reliability.md, row O05)."""
@@ -123,7 +126,7 @@ class LiveReporter(EventReporter):
     def _render(self) -> Group:
         width, height = self._console.size
         with self._lock:
-            lines = self._board.lines(max(1, width - 1), max(1, height - 2))
+            lines = self._board.lines(max(1, width - ECHO_CELLS), max(1, height - 2))
         return Group(*map(self._text, lines))
 
     @staticmethod

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from wan_cli.cli.options import Talk, with_options
+from wan_cli.cli.options import Faults, Talk, with_options
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asking(Talk):
+class Asking(Faults, Talk):
     """The options of ``status``."""
 
     wait: Annotated[bool, typer.Option("--wait", help="Wait, download and verify: the same as 'wan wait'.")] = False

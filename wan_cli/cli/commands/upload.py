@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from wan_cli.cli.options import Choosing, Talk, with_options
+from wan_cli.cli.options import Choosing, Faults, Talk, with_options
 
 
 @dataclass(frozen=True, kw_only=True)
-class Uploading(Choosing, Talk):
+class Uploading(Choosing, Faults, Talk):
     """The options of ``upload``."""
 
 

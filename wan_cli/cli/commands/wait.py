@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from wan_cli.cli.options import Lines, Saving, Talk, Waiting, with_options
+from wan_cli.cli.options import Faults, Lines, Saving, Talk, Waiting, with_options
 
 
 @dataclass(frozen=True, kw_only=True)
-class Collecting(Saving, Waiting, Lines, Talk):
+class Collecting(Saving, Waiting, Lines, Faults, Talk):
     """The options of ``wait``."""
 
     everything: Annotated[bool, typer.Option("--all", help="Every outstanding task; also when no TASK is given.")] = (

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-__all__ = ["picture"]
+__all__ = ["picture", "scene"]
 
 # The light and season of each frame of a sequence; a longer sequence starts over with the colours turned a little.
 _PHASES: tuple[tuple[str, str | None], ...] = (
@@ -55,14 +55,26 @@ def picture(
     Raises ValueError for a size or index below 1, an unknown verb, an edit or fusion without inputs, and an input
     that cannot be decoded.
     """
-    _check(width, height, index, inputs, verb)
-    brief = read(prompt)
-    turn = 1 if verb == "sequence" else index
-    # A sequence keeps one key, hence one layout; other verbs vary everything with the index.
-    key = f"{seed}\x1f{turn}\x1f{prompt}"
-    image = _draw(brief, key, (width, height), index, inputs, verb)
+    image = scene(prompt, width, height, seed=seed, index=index, inputs=inputs, verb=verb)
     add_caption(image, prompt, seed, watermark=watermark)
     return _png(image, prompt)
+
+
+def scene(
+    prompt: str,
+    width: int,
+    height: int,
+    *,
+    seed: int,
+    index: int = 1,
+    inputs: Sequence[bytes] = (),
+    verb: str = "generate",
+) -> Image.Image:
+    """Return the picture of `picture` before its caption, as RGB. Raises ValueError as that does."""
+    _check(width, height, index, inputs, verb)
+    turn = 1 if verb == "sequence" else index
+    # A sequence keeps one key, hence one layout; other verbs vary everything with the index.
+    return _draw(read(prompt), f"{seed}\x1f{turn}\x1f{prompt}", (width, height), index, inputs, verb)
 
 
 def _check(width: int, height: int, index: int, inputs: Sequence[bytes], verb: str) -> None:
@@ -84,12 +96,12 @@ def _draw(brief: Brief, key: str, size: tuple[int, int], index: int, inputs: Seq
     if verb == "sequence" and index > len(_PHASES):
         lean = seeded(key, "phase", index)
         palette = palette.leaning((lean.randrange(256), lean.randrange(256), lean.randrange(256)), 0.4)
-    scene = paint(brief, palette, key, *size)
+    painted = paint(brief, palette, key, *size)
     if verb == "fuse":
-        return fuse(inputs, scene)
+        return fuse(inputs, painted)
     if verb == "sequence" and inputs:
-        return keep(inputs, scene, palette)
-    return edit(inputs, scene, palette) if inputs else scene
+        return keep(inputs, painted, palette)
+    return edit(inputs, painted, palette) if inputs else painted
 
 
 def _png(image: Image.Image, prompt: str) -> bytes:

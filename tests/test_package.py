@@ -1,0 +1,88 @@
+"""What is installed: one version, the data beside the code, nothing else."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+import wan_cli
+from wan_cli.registry import BUILTIN
+
+ROOT = Path(__file__).resolve().parent.parent
+TOP = {
+    "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "wan_cli", "tests", "completions",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """Build the wheel, offline, with the build backend that is installed."""
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
+        cwd=ROOT, check=True, capture_output=True, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    (path,) = folder.iterdir()
+    return zipfile.ZipFile(path)
+
+
+def _metadata(wheel: zipfile.ZipFile, name: str) -> str:
+    (path,) = [path for path in wheel.namelist() if path.endswith(f".dist-info/{name}")]
+    return wheel.read(path).decode()
+
+
+def test_the_version_is_in_one_place(wheel: zipfile.ZipFile) -> None:
+    """The version is written in wan_cli/__init__.py alone, and the wheel has it from there."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert "version" not in project
+    assert Parser().parsestr(_metadata(wheel, "METADATA"))["Version"] == wan_cli.__version__
+    written = re.compile(rf"(?<![\d.]){re.escape(wan_cli.__version__)}(?![\d.])")
+    assert [path for path in (ROOT / "wan_cli").rglob("*.py") if written.search(path.read_text(encoding="utf-8"))] == [
+        ROOT / "wan_cli" / "__init__.py"
+    ]
+
+
+def test_the_wheel_has_the_code_and_its_data(wheel: zipfile.ZipFile) -> None:
+    """Every file of the package is in the wheel: modules, catalogue, schema and the typing mark."""
+    here = {
+        str(path.relative_to(ROOT).as_posix())
+        for path in (ROOT / "wan_cli").rglob("*")
+        if path.is_file() and not any(part.startswith((".", "__pycache__")) for part in path.relative_to(ROOT).parts)
+    }
+    there = {name for name in wheel.namelist() if name.startswith("wan_cli/")}
+    assert there == here
+    assert {"wan_cli/py.typed", "wan_cli/ui/schema.json"} <= there
+    assert {f"wan_cli/providers/{name}.toml" for name in BUILTIN} <= there
+
+
+def test_the_wheel_has_nothing_else(wheel: zipfile.ZipFile) -> None:
+    """Beside the package there is only the metadata, with the licence; the package holds code, TOML and JSON."""
+    others = {name.partition("/")[2] for name in wheel.namelist() if not name.startswith("wan_cli/")}
+    assert others == {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
+    kinds = {Path(name).suffix for name in wheel.namelist() if name.startswith("wan_cli/")}
+    assert kinds == {".py", ".toml", ".json", ".typed"}
+
+
+def test_the_command_is_wan(wheel: zipfile.ZipFile) -> None:
+    """The wheel installs one command, ``wan``."""
+    assert _metadata(wheel, "entry_points.txt").split() == ["[console_scripts]", "wan", "=", "wan_cli.__main__:run"]
+
+
+def test_the_main_job_needs_no_extra(wheel: zipfile.ZipFile) -> None:
+    """What is required without an extra is what the code imports: six libraries."""
+    required = Parser().parsestr(_metadata(wheel, "METADATA")).get_all("Requires-Dist") or []
+    plain = {re.split(r"[^a-z-]", line)[0] for line in required if "extra ==" not in line}
+    assert plain == {"typer", "httpx", "rich", "pydantic", "platformdirs", "pillow"}
+
+
+def test_the_top_level_is_tidy() -> None:
+    """Nothing stands at the top of the repository but the known files and folders, and dotfiles."""
+    made = {"build", "dist", "htmlcov"}  # ignored by git
+    assert {path.name for path in ROOT.iterdir() if not path.name.startswith(".")} - made <= TOP

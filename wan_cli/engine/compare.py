@@ -1,0 +1,39 @@
+"""What was delivered, held against what was asked for (interface.md, section 9)."""
+
+from __future__ import annotations
+
+from wan_cli import geometry
+from wan_cli.media import mime_of_extension
+from wan_cli.models import File, Task
+
+TIER_AREA = (0.5, 1.1)
+"""A tier's picture has about the side squared: models round to their grid, never to half."""
+
+
+def differences(task: Task, files: tuple[File, ...]) -> list[str]:
+    """Compare count, pixel size, shape and format with the request (interface.md, section 9)."""
+    job, found = task.job, []
+    if len(files) != job.n:
+        found.append(f"{job.n} results were asked for, {len(files)} delivered")
+    wanted = mime_of_extension(task.target.template or "")
+    for file in files:
+        if wanted and file.mime != wanted and not task.target.convert:
+            found.append(f"result {file.index} is {file.mime}, not {wanted}")
+        if job.duration and file.duration_s and abs(file.duration_s - job.duration) > 1:
+            found.append(f"result {file.index} lasts {file.duration_s:g} s, not {job.duration}")
+        if file.width and file.height:
+            found += _size_differences(task, file.index, (file.width, file.height))
+    return found
+
+
+def _size_differences(task: Task, index: int, pixels: tuple[int, int]) -> list[str]:
+    job = task.job
+    shown, exact = f"result {index} is {pixels[0]}x{pixels[1]}", geometry.parse_pixels(job.size or "")
+    if exact:
+        return [] if pixels == exact else [f"{shown}, not {exact[0]}x{exact[1]}"]
+    aspect = geometry.parse_aspect(job.aspect or "")
+    found = [] if aspect is None or geometry.same_shape(pixels, aspect) else [f"{shown}, not {job.aspect}"]
+    side = geometry.TIERS.get(job.size or "")
+    if side and not TIER_AREA[0] <= pixels[0] * pixels[1] / side**2 <= TIER_AREA[1]:
+        found.append(f"{shown}, not {job.size}")
+    return found

@@ -1,0 +1,172 @@
+"""Videos of the sandbox: a camera that moves over one large drawn picture, encoded as H.264 in MP4 by PyAV."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from typing import TYPE_CHECKING, NamedTuple
+
+from PIL import Image, ImageDraw
+
+from . import scene
+from .caption import add_caption
+from .compose import SOFTWARE, decode
+from .stage import CAPTION_FREE, seeded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import av
+
+__all__ = ["clip"]
+
+_ZOOM = 1.2  # how much closer the camera comes; drawn scenes are this much larger than the video, so they stay sharp
+_FADE = 0.6  # where in the video the last frame begins to come through
+_BATCH = 16  # frames drawn ahead of the encoder
+_THREADS = 4  # fixed, since what x264 makes depends on it
+_MOVING = {b"ftyp": 4, b"\x1a\x45\xdf\xa3": 0}  # how MP4, QuickTime and WebM begin, and at which byte
+# Alibaba's files are H.264 too (contracts.md 5.3); speed counts here, not size.
+_ENCODER = {"preset": "veryfast", "crf": "23"}
+
+
+class _Shot(NamedTuple):
+    """One camera move: the picture it sees, where it is drawn to (0 to 1 across and down), and whether it backs off."""
+
+    picture: Image.Image
+    focus: tuple[float, float]
+    backwards: bool
+
+
+def clip(
+    prompt: str,
+    width: int,
+    height: int,
+    *,
+    seed: int,
+    seconds: float,
+    fps: int = 24,
+    inputs: Sequence[bytes] = (),
+    verb: str = "generate",
+    watermark: bool = False,
+) -> bytes:
+    """Return an MP4 of `width` x `height` pixels (both even) and round(`seconds` * `fps`) frames that shows `prompt`.
+
+    The same arguments give the same bytes on one machine. `inputs` are whole image or video files (of a video its first
+    frame is seen): "generate" starts at the first and ends at the second, "edit" changes the first, "fuse" joins all.
+    The caption bar stands still and names the sandbox; a line along its top shows how far the video is.
+
+    Raises ValueError as `wan_cli.sandbox.draw.picture` does, and for odd sides or no frames at all.
+    """
+    frames = round(seconds * fps)
+    if width % 2 or height % 2 or frames < 1:
+        message = f"a video has even sides and a frame at least, not {width}x{height} and {frames} frames"
+        raise ValueError(message)
+    stills = [_still(data, prompt) for data in inputs]
+    shots = _shots(prompt, (width, height), seed, stills, verb)
+    bar = _bar(shots[0], (width, height), prompt, seed, watermark=watermark)
+    return _encoded(_frames(shots, bar, (width, height), frames), (width, height), fps, prompt)
+
+
+def _shots(prompt: str, size: tuple[int, int], seed: int, stills: Sequence[bytes], verb: str) -> list[_Shot]:
+    """Return the one camera move, or the two that melt into each other."""
+    rng = seeded(seed, prompt, "camera")
+    focus, backwards = (rng.uniform(0.2, 0.8), rng.uniform(0.2, 0.7)), rng.random() < 0.5 and not stills
+    if verb == "generate" and stills:
+        # A first frame is what the video starts with, so the camera can only come closer; to a last frame it backs off.
+        first = _Shot(decode(stills[0], *size), focus, backwards=False)
+        return [first, *(_Shot(decode(still, *size), focus, backwards=True) for still in stills[1:2])]
+    large = round(size[0] * _ZOOM), round(size[1] * _ZOOM)
+    return [_Shot(scene(prompt, *large, seed=seed, inputs=stills, verb=verb), focus, backwards)]
+
+
+def _bar(shot: _Shot, size: tuple[int, int], prompt: str, seed: int, *, watermark: bool) -> Image.Image:
+    """Return the caption bar, with the mark above it when asked, as an overlay of the video's size."""
+    base = _seen(shot, size, 0.0)
+    captioned = base.copy()
+    add_caption(captioned, prompt, seed, watermark=watermark)
+    top = round(size[1] * CAPTION_FREE)
+    if watermark:
+        # The mark stands in the lower right, just above the bar; its plate goes with it.
+        top -= round((size[1] - top) * 0.9)
+    overlay = Image.new("RGBA", size)
+    strip = (0, round(size[1] * CAPTION_FREE), *size)
+    overlay.paste(captioned.crop(strip), strip[:2])
+    if watermark:
+        corner = (size[0] // 2, top, size[0], strip[1])
+        changed = captioned.crop(corner)
+        overlay.paste(changed, corner[:2], _difference(changed, base.crop(corner)))
+    return overlay
+
+
+def _difference(one: Image.Image, other: Image.Image) -> Image.Image:
+    """Return an "L" mask of the bounds within which two pictures differ."""
+    from PIL import ImageChops
+
+    mask = Image.new("L", one.size)
+    box = ImageChops.difference(one, other).getbbox()
+    if box is not None:
+        mask.paste(255, box)
+    return mask
+
+
+def _frames(shots: Sequence[_Shot], bar: Image.Image, size: tuple[int, int], count: int) -> Iterator[Image.Image]:
+    """Yield every frame, drawn a few ahead by several threads (Pillow lets go of the interpreter while it resizes)."""
+
+    def frame(number: int) -> Image.Image:
+        time = number / max(1, count - 1)
+        image = _seen(shots[0], size, time)
+        if len(shots) > 1 and time > _FADE:
+            image = Image.blend(image, _seen(shots[1], size, time), (time - _FADE) / (1 - _FADE))
+        image.paste(bar, (0, 0), bar)
+        top = round(size[1] * CAPTION_FREE)
+        line = (0, top, round((size[0] - 1) * time), top + max(1, size[1] // 240))
+        ImageDraw.Draw(image).rectangle(line, fill=(236, 190, 92))
+        return image
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for start in range(0, count, _BATCH):
+            yield from pool.map(frame, range(start, min(count, start + _BATCH)))
+
+
+def _seen(shot: _Shot, size: tuple[int, int], time: float) -> Image.Image:
+    """Return what the camera sees at `time`, 0 to 1: the whole picture at first, the part around `focus` at last."""
+    time = 1 - time if shot.backwards else time
+    wide, high = shot.picture.size
+    part = 1 / (1 + (_ZOOM - 1) * time * time * (3 - 2 * time))
+    left, top = wide * (1 - part) * shot.focus[0], high * (1 - part) * shot.focus[1]
+    box = (left, top, left + wide * part, top + high * part)
+    return shot.picture.resize(size, Image.Resampling.BILINEAR, box=box)
+
+
+def _still(data: bytes, prompt: str) -> bytes:
+    """Return an image file: `data` itself, or a video's first frame; one that cannot be read gives a plain colour."""
+    if not any(data.startswith(start, place) for start, place in _MOVING.items()):
+        return data
+    import av
+
+    try:
+        with av.open(BytesIO(data), "r") as container:
+            image = next(container.decode(video=0)).to_image()  # type: ignore[no-untyped-call]
+    except (av.FFmpegError, StopIteration, IndexError):
+        shade = seeded(prompt, data)
+        image = Image.new("RGB", (512, 512), (shade.randrange(256), shade.randrange(256), shade.randrange(256)))
+    still = BytesIO()
+    image.save(still, "PNG", compress_level=1)
+    return still.getvalue()
+
+
+def _encoded(frames: Iterator[Image.Image], size: tuple[int, int], fps: int, prompt: str) -> bytes:
+    import av
+
+    buffer = BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        container.metadata["comment"] = SOFTWARE
+        container.metadata["title"] = prompt.replace("\0", " ").encode("utf-8", "replace").decode("utf-8")
+        stream: av.VideoStream = container.add_stream("libx264", rate=fps, options=_ENCODER)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = _THREADS
+        for image in frames:
+            container.mux(stream.encode(av.VideoFrame.from_image(image)))  # type: ignore[no-untyped-call]
+        container.mux(stream.encode(None))
+    return buffer.getvalue()

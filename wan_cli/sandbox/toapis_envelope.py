@@ -1,0 +1,35 @@
+"""What ToAPIs' endpoints share: its name and key, strict bodies, and the error envelope in both its forms.
+
+Source: `contracts.md` 4.5: `{"error":{"code","message","type"?}}`, the code a string, but for a task that is not there
+the integer 404 with type not_found_error. Uploads have a form of their own (4.4).
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from pydantic import BaseModel, ConfigDict
+
+NAME = "toapis"
+KEY = "sk-sandbox-toapis"
+
+
+class RefusedError(Exception):
+    """A refusal: `args` are the HTTP status and the body."""
+
+
+class Strict(BaseModel):
+    """A body that takes nothing it does not name."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def refuse(status: int, code: str | int, message: str, kind: str = "") -> NoReturn:
+    """Raise RefusedError; `kind` becomes the error's `type` where it is not empty."""
+    error = {"code": code, "message": message}
+    raise RefusedError(status, {"error": {**error, "type": kind} if kind else error})
+
+
+def refuse_upload(message: str) -> NoReturn:
+    """Refuse an upload: 400 `{"success":false,"message"}` (4.4)."""
+    raise RefusedError(400, {"success": False, "message": message})
