@@ -104,6 +104,14 @@ def test_the_least_entry_has_defaults() -> None:
     assert (found.models[0].price, found.models[0].formats) == (None, ())
 
 
+@pytest.mark.parametrize(("said", "seconds"), [([5, 10], (5, 10)), ({"from": 2, "to": 4}, (2, 3, 4)), (None, ())])
+def test_durations_are_a_list_or_a_range(said: object, seconds: tuple[int, ...]) -> None:
+    """Durations are written out, or as the first and last whole second."""
+    verbs = {"generate": {"prompt_max": 1} | ({} if said is None else {"durations": said})}
+    data = MINIMAL | {"models": [{"name": "m", "id": "i", "makes": "video", "verbs": verbs}]}
+    assert parse(data).models[0].verbs["generate"].durations == seconds
+
+
 @pytest.mark.parametrize(
     ("verb", "wants", "able", "unable"),
     [

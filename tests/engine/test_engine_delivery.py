@@ -351,6 +351,15 @@ def test_s04_a_folder_that_is_a_file_keeps_the_result_at_the_provider(stage: Sta
     assert task.trouble.code == "write_failed"
 
 
+def test_o06_a_name_that_cannot_be_spelled_here_keeps_the_result(stage: Stage) -> None:
+    """A name that this process cannot write leaves the result at the provider, with the reason."""
+    stage.fetcher.script[URL.format(1)] = [UnicodeEncodeError("ascii", "f\u00fc.png", 1, 2, "ordinal not in range")]
+    task = delivered(stage, done(stage))
+    assert task.state.kind == "done"
+    assert task.trouble
+    assert (task.trouble.code, "locale" in task.trouble.message) == ("write_failed", True)
+
+
 # -- convert, sidecar, standard output
 
 

@@ -287,6 +287,21 @@ def test_a_single_question_changes_what_it_learns(stage: Stage) -> None:
         stage.play(ask(stage.engine, task, service))
 
 
+def test_a_warning_is_noted_once(stage: Stage) -> None:
+    """The same warning about a task is told and kept once."""
+    task = stage.engine.warn(stage.engine.warn(pending(stage), "odd"), "odd")
+    assert (task.warnings, stage.warnings()) == (("odd",), ["odd"])
+
+
+def test_an_adopted_task_is_charged_once_it_is_seen(stage: Stage) -> None:
+    """A task that was adopted by its handle counts as charged when the provider knows it, and only then."""
+    stage.script(KEYED, error(404), running())
+    task, service = pending(stage, charged="unknown"), stage.service(KEYED)
+    task = stage.play(ask(stage.engine, task, service))
+    assert task.charged == "unknown"
+    assert stage.play(ask(stage.engine, task, service)).charged == "yes"
+
+
 def test_a_video_has_an_hour(stage: Stage) -> None:
     """Waiting for a video ends after sixty minutes."""
     start = stage.clock.now

@@ -359,6 +359,17 @@ def test_n09_a_key_is_not_trusted_for_long(stage: Stage) -> None:
     assert len(sent(stage, KEYED)) == 1
 
 
+def test_n09_the_window_begins_with_the_request_that_was_lost(stage: Stage) -> None:
+    """Time that was waited for a rate limit before does not count: nothing was sent then that could be forgotten."""
+
+    def slow(request: Any) -> Step:
+        stage.clock.now += 550
+        raise lost("late")
+
+    task = submit(stage, KEYED, error(429, Retry_After="100"), slow, accepted())
+    assert task.state.kind == "pending"
+
+
 def test_h09_a_conflict_on_a_repeat_is_no_refusal(stage: Stage) -> None:
     """409 on a repeat means that the first may be under way: never "not bought", never a new key."""
     conflict = error(409, "idempotency_conflict")

@@ -206,7 +206,7 @@ class Engine:
         return task
 
     def tell(self, event: Event) -> None:
-        """Pass an event on. What a reporter does wrong must not cost a result."""
+        """Pass an event on, once what it tells of is durable: a reporter that fails costs no result."""
         self.report(event)
 
     def warn(self, task: Task, message: str) -> Task:

@@ -1,7 +1,7 @@
 """What can be made to go wrong in the sandbox, how it is written, and when it strikes (interface.md, section 7).
 
-A fault is ``KIND[@RATE|*TIMES][/PLACE]``, the two in any order: ``500``, ``429:retry-after=2*1/submit``, ``stall=5@0.5``, ``fail``. Without
-``@`` or ``*`` it strikes every time, without a place everywhere it applies.
+A fault is ``KIND[@RATE|*TIMES][/PLACE]``, the two in any order: ``500``, ``429:retry-after=2*1/submit``,
+``stall=5@0.5``, ``fail``. Without ``@`` or ``*`` it strikes every time, without a place everywhere it applies.
 """
 
 from __future__ import annotations

@@ -23,10 +23,11 @@ __all__ = ["clip"]
 _ZOOM = 1.2  # how much closer the camera comes; drawn scenes are this much larger than the video, so they stay sharp
 _FADE = 0.6  # where in the video the last frame begins to come through
 _BATCH = 16  # frames drawn ahead of the encoder
-_THREADS = 4  # fixed, since what x264 makes depends on it
+_THREADS = 4  # fixed, since what an encoder makes may depend on it
 _MOVING = {b"ftyp": 4, b"\x1a\x45\xdf\xa3": 0}  # how MP4, QuickTime and WebM begin, and at which byte
-# Alibaba's files are H.264 too (contracts.md 5.3); speed counts here, not size.
-_ENCODER = {"preset": "veryfast", "crf": "23"}
+# Alibaba's files are H.264 too (contracts.md 5.3); speed counts here, not size. With a fixed quantiser x264 makes the same
+# bytes every time; with its rate control (crf) it did not.
+_ENCODER = {"preset": "veryfast", "qp": "24"}
 
 
 class _Shot(NamedTuple):
