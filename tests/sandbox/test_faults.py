@@ -142,7 +142,7 @@ CASES = [
     (RV, "truncate*1", 0, "yes", 1),
     (MV, "truncate/submit", 9, "unknown", 1),
     (MV, "truncate*1/download", 0, "yes", 1),
-    (MV, "truncate/download", 0, "yes", 1),
+    (MV, "truncate/download", 12, "yes", 1),
     (MV, "html/submit", 9, "unknown", 0),
     (MV, "html/download", 12, "yes", 1),
     (RV, "html*1", 0, "yes", 1),
@@ -178,7 +178,7 @@ def test_exit_codes(cli: Cli, words: tuple[str, ...], faults: str, code: int, ch
 def test_the_wait_that_was_asked_for_is_kept(cli: Cli) -> None:
     """The Retry-After of a 429 is obeyed, and a stall takes its seconds of the run's own clock."""
     assert cli.run(*MV, "--fault", "429:retry-after=7*1", "--fault", "stall=30*1/submit").code == 0
-    assert cli.clock.slept[0] >= 7
+    assert any(seconds >= 7 for seconds in cli.clock.slept)
     assert 30 in cli.clock.slept
 
 
@@ -218,7 +218,7 @@ def test_latency(cli: Cli) -> None:
 
 
 def test_from_the_environment(cli: Cli) -> None:
-    """WAN_SANDBOX_FAULTS is announced, and its *TIMES counts across commands; that of a flag begins with its command."""
+    """WAN_SANDBOX_FAULTS is announced; its *TIMES counts across commands, that of a flag begins with its command."""
     env = {"WAN_SANDBOX_FAULTS": "moderation*1, stall=2*1"}
     first = cli.run(*MV, env=env)
     assert first.code == 4
@@ -321,13 +321,16 @@ def test_dropped(world: World, contract: str, fault: str, charged: int) -> None:
 def test_truncated(world: World) -> None:
     """Half the body comes under its whole length, and the stream breaks."""
 
+    async def take(response: httpx.Response, data: bytearray) -> None:
+        async for chunk in response.aiter_raw():
+            data += chunk
+
     async def read() -> tuple[bytes, str]:
-        transport, data = InProcess(world, "yunwu", faults=[parse("truncate")]), b""
+        transport, data = InProcess(world, "yunwu", faults=[parse("truncate")]), bytearray()
         response = await transport.handle_async_request(order("yunwu"))
         with pytest.raises(httpx.RemoteProtocolError, match=r"received \d+ bytes, expected \d+"):
-            async for chunk in response.aiter_raw():
-                data += chunk
-        return data, response.headers["content-length"]
+            await take(response, data)
+        return bytes(data), response.headers["content-length"]
 
     data, length = asyncio.run(read())
     assert len(data) == int(length) // 2

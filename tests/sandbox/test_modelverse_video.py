@@ -1,4 +1,4 @@
-"""Modelverse's Wan 2.7 videos: both shapes that are thought to work are taken, by Alibaba's rules; all else is refused."""
+"""Modelverse's Wan 2.7 videos: both shapes thought to work are taken, by Alibaba's rules; all else is refused."""
 
 from __future__ import annotations
 

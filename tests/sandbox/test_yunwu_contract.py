@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 START = 1_778_142_759.913
 # The four requests of seeds/003, verbatim but for the line breaks.
 EXAMPLES = [
-    '\n{ "model": "wan2.7-image-pro", "prompt": "一间有着精致窗户的花店,漂亮的木质门,摆放着花朵" }',
+    '{ "model": "wan2.7-image-pro", "prompt": "一间有着精致窗户的花店,漂亮的木质门,摆放着花朵" }',
     '{ "model": "wan2.7-image-pro", "prompt": "雪山湖泊日出,写实摄影", "size": "4K" }',
     '{ "model": "wan2.7-image-pro", "prompt": "宽银幕城市夜景", "size": "1920*1080", "watermark": false }',
-    '{ "model": "wan2.7-image-pro", "prompt": "相同种子复现测试,红色玫瑰", "size": "2K", "n": 1, "watermark": false,\n"seed": 42 }\n',
+    '{ "model": "wan2.7-image-pro", "prompt": "相同种子复现测试,红色玫瑰", "size": "2K", "n": 1, '
+    '"watermark": false, "seed": 42 }',
 ]
 SIZES = [(2048, 2048), (4096, 4096), (1920, 1080), (2048, 2048)]
 FORMAT = (
@@ -31,7 +32,7 @@ FORMAT = (
 )
 WRONG: list[tuple[str, Any]] = [
     ("n", 0), ("n", 5), ("n", "1"), ("n", None), ("n", 1.5),
-    ("size", "3K"), ("size", "1920×1080"), ("size", "100x100"), ("size", "4097x4097"), ("size", "9000x1000"),
+    ("size", "3K"), ("size", "1920 x 1080"), ("size", "100x100"), ("size", "4097x4097"), ("size", "9000x1000"),
     ("size", 2048), ("size", None), ("seed", -1), ("seed", 2147483648), ("seed", "1"), ("watermark", "false"),
     ("watermark", 0), ("prompt", ""), ("prompt", None), ("model", None), ("image", "https://a/b.png"),
     ("images", []), ("negative_prompt", "x"), ("input", {}), ("parameters", {}), ("quality", "high"),
@@ -100,7 +101,7 @@ def test_documented_requests(sandbox: Sandbox, body: str, size: tuple[int, int])
 
 
 def test_all_six_fields(sandbox: Sandbox) -> None:
-    """N pictures of one size and seed are sold in one order, in either spelling of pixels."""
+    """Several pictures of one size and seed are sold in one order, in either spelling of pixels."""
     for size in ("1920x1080", "1920*1080"):
         assert len(sandbox.ask(size=size, n=4, watermark=True, seed=2147483647).json()["data"]) == 4
         drawn = sandbox.drawn()
@@ -132,7 +133,7 @@ def test_words_that_steer(sandbox: Sandbox) -> None:
 
 
 def test_other_refusals(sandbox: Sandbox) -> None:
-    """Edits, unknown paths and methods are 404; a wrong key is 401 with a null code; an unknown model has no channel."""
+    """Edits, unknown paths and methods are 404; a wrong key is 401 with a null code; an unknown model has none."""
     refused(sandbox.send("POST", "/images/edits"), 404, "", "Invalid URL (POST /v1/images/edits)")
     refused(sandbox.send("GET", "/images/generations"), 404, "")
     refused(sandbox.send("GET", "/models", key="Bearer sk-other"), 401, None)

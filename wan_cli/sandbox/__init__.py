@@ -1,6 +1,6 @@
 """The offline sandbox: each provider's contract, written from the server's side.
 
-The contracts come from the providers' documents alone (`seeds/000`-`002`, `contracts.md` sections 1 and 2), never from
+The contracts come from the providers' documents alone (`seeds/000`-`004`, `contracts.md` sections 1 to 6), never from
 the adapters of `wan_cli.providers`: two readings of one document check each other, one reading copied twice does not.
 
 Public names

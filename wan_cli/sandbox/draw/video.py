@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import TYPE_CHECKING, NamedTuple
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 
 from . import scene
 from .caption import add_caption
@@ -25,9 +25,9 @@ _FADE = 0.6  # where in the video the last frame begins to come through
 _BATCH = 16  # frames drawn ahead of the encoder
 _THREADS = 4  # fixed, since what an encoder makes may depend on it
 _MOVING = {b"ftyp": 4, b"\x1a\x45\xdf\xa3": 0}  # how MP4, QuickTime and WebM begin, and at which byte
-# Alibaba's files are H.264 too (contracts.md 5.3); speed counts here, not size. With a fixed quantiser x264 makes the same
-# bytes every time; with its rate control (crf) it did not.
-_ENCODER = {"preset": "veryfast", "qp": "24"}
+# Alibaba's files are H.264 too (contracts.md 5.3); speed counts here, not size. With a fixed quantiser x264 makes the
+# same bytes every time; with its rate control (crf) it did not.
+_ENCODER = {"preset": "superfast", "qp": "24"}
 
 
 class _Shot(NamedTuple):
@@ -36,6 +36,13 @@ class _Shot(NamedTuple):
     picture: Image.Image
     focus: tuple[float, float]
     backwards: bool
+
+
+class _Plate(NamedTuple):
+    """A part of the frame that stands still, and where its upper left corner is."""
+
+    picture: Image.Image
+    place: tuple[int, int]
 
 
 def clip(
@@ -64,8 +71,8 @@ def clip(
         raise ValueError(message)
     stills = [_still(data, prompt) for data in inputs]
     shots = _shots(prompt, (width, height), seed, stills, verb)
-    bar = _bar(shots[0], (width, height), prompt, seed, watermark=watermark)
-    return _encoded(_frames(shots, bar, (width, height), frames), (width, height), fps, prompt)
+    plates = _plates(shots[0], (width, height), prompt, seed, watermark=watermark)
+    return _encoded(_frames(shots, plates, (width, height), frames), (width, height), fps, prompt)
 
 
 def _shots(prompt: str, size: tuple[int, int], seed: int, stills: Sequence[bytes], verb: str) -> list[_Shot]:
@@ -80,37 +87,22 @@ def _shots(prompt: str, size: tuple[int, int], seed: int, stills: Sequence[bytes
     return [_Shot(scene(prompt, *large, seed=seed, inputs=stills, verb=verb), focus, backwards)]
 
 
-def _bar(shot: _Shot, size: tuple[int, int], prompt: str, seed: int, *, watermark: bool) -> Image.Image:
-    """Return the caption bar, with the mark above it when asked, as an overlay of the video's size."""
-    base = _seen(shot, size, 0.0)
-    captioned = base.copy()
+def _plates(shot: _Shot, size: tuple[int, int], prompt: str, seed: int, *, watermark: bool) -> list[_Plate]:
+    """Return what stands still on every frame: the caption bar and, when asked for, the mark above it."""
+    bare = _seen(shot, size, 0.0)
+    captioned = bare.copy()
     add_caption(captioned, prompt, seed, watermark=watermark)
     top = round(size[1] * CAPTION_FREE)
-    if watermark:
-        # The mark stands in the lower right, just above the bar; its plate goes with it.
-        top -= round((size[1] - top) * 0.9)
-    overlay = Image.new("RGBA", size)
-    strip = (0, round(size[1] * CAPTION_FREE), *size)
-    overlay.paste(captioned.crop(strip), strip[:2])
-    if watermark:
-        corner = (size[0] // 2, top, size[0], strip[1])
-        changed = captioned.crop(corner)
-        overlay.paste(changed, corner[:2], _difference(changed, base.crop(corner)))
-    return overlay
+    boxes = [(0, top, *size)]
+    marked = ImageChops.difference(captioned, bare).crop((0, 0, size[0], top)).getbbox()
+    if marked is not None:
+        boxes.append(marked)
+    return [_Plate(captioned.crop(box), box[:2]) for box in boxes]
 
 
-def _difference(one: Image.Image, other: Image.Image) -> Image.Image:
-    """Return an "L" mask of the bounds within which two pictures differ."""
-    from PIL import ImageChops
-
-    mask = Image.new("L", one.size)
-    box = ImageChops.difference(one, other).getbbox()
-    if box is not None:
-        mask.paste(255, box)
-    return mask
-
-
-def _frames(shots: Sequence[_Shot], bar: Image.Image, size: tuple[int, int], count: int) -> Iterator[Image.Image]:
+def _frames(
+    shots: Sequence[_Shot], plates: Sequence[_Plate], size: tuple[int, int], count: int
+) -> Iterator[Image.Image]:
     """Yield every frame, drawn a few ahead by several threads (Pillow lets go of the interpreter while it resizes)."""
 
     def frame(number: int) -> Image.Image:
@@ -118,7 +110,8 @@ def _frames(shots: Sequence[_Shot], bar: Image.Image, size: tuple[int, int], cou
         image = _seen(shots[0], size, time)
         if len(shots) > 1 and time > _FADE:
             image = Image.blend(image, _seen(shots[1], size, time), (time - _FADE) / (1 - _FADE))
-        image.paste(bar, (0, 0), bar)
+        for plate in plates:
+            image.paste(plate.picture, plate.place)
         top = round(size[1] * CAPTION_FREE)
         line = (0, top, round((size[0] - 1) * time), top + max(1, size[1] // 240))
         ImageDraw.Draw(image).rectangle(line, fill=(236, 190, 92))
