@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 import httpx
 
 from wan_cli import errors
-from wan_cli.catalog import capabilities
 from wan_cli.models import Flow, Job
 from wan_cli.providers import load
 from wan_cli.providers.base import Fault, Provider
+from wan_cli.registry import capabilities
 from wan_cli.transport.retry import Unclear, Verdict, judge
 
 T = TypeVar("T")

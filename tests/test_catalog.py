@@ -7,8 +7,9 @@ import re
 
 import pytest
 
-from wan_cli import catalog
-from wan_cli.catalog import BUILTIN, Offer, capabilities, every_model, parse, who_can
+from wan_cli import catalog, registry
+from wan_cli.catalog import Offer, parse
+from wan_cli.registry import BUILTIN, capabilities, every_model, who_can
 
 MINIMAL = {
     "name": "x", "title": "X", "key_env": "X_API_KEY", "base_url": "https://x.example", "base_url_env": "X_BASE_URL",

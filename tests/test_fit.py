@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wan_cli import geometry
-from wan_cli.catalog import Model, capabilities, every_model
+from wan_cli.catalog import Model
 from wan_cli.errors import UnsupportedOption, UsageError
 from wan_cli.fit import Fitted, fit, offer_for
 from wan_cli.models import Job, Media
+from wan_cli.registry import capabilities, every_model
 
 PICTURE = Media(role="reference", kind="image", url="https://example.com/a.png")
 

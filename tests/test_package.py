@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import wan_cli
-from wan_cli.catalog import BUILTIN
+from wan_cli.registry import BUILTIN
 
 ROOT = Path(__file__).resolve().parent.parent
 TOP = {

@@ -23,7 +23,7 @@ import pytest
 import typer
 from pydantic import BaseModel
 
-from wan_cli.catalog import BUILTIN, Capabilities, capabilities
+from wan_cli.catalog import Capabilities
 from wan_cli.cli.main import COMMANDS, LazyGroup, root
 from wan_cli.cli.topics import EXIT_CODES, TOPICS
 from wan_cli.config.settings import VARIABLES
@@ -40,6 +40,7 @@ from wan_cli.config.shapes import (
 from wan_cli.models import Done, Job, Pending
 from wan_cli.naming import FIELDS
 from wan_cli.providers.base import Provider
+from wan_cli.registry import BUILTIN, capabilities
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -1,25 +1,16 @@
-"""What each provider offers, as data: models x verbs x options x limits x price.
+"""What a provider offers, as data: models x verbs x options x limits x price.
 
-One TOML file a provider, beside its adapter (``providers/NAME.toml``), read without importing the adapter, so that
-``--help`` and completion stay instant. Validation, ``wan models``, completion and the messages that name another
-provider all read from here.
+One TOML file a provider, beside its adapter (``providers/NAME.toml``). Validation, ``wan models``, completion and the
+messages that name another provider all read from it, by :mod:`wan_cli.registry`.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib import resources
 from typing import Any
 
 from wan_cli.models import Kind, Verb
-
-ORDER = ("rivya", "modelverse")
-"""Who is asked, and in which order, when nobody names a provider (interface.md, section 2)."""
-
-BUILTIN = ORDER
-"""Every provider that comes with wan."""
 
 VERBS: tuple[Verb, ...] = ("generate", "edit", "fuse", "sequence")
 
@@ -39,12 +30,13 @@ class Price:
 class Inputs:
     """How many media of one role a verb takes, and what each may be. Sides in pixels, ``max_bytes`` in bytes.
 
-    ``local`` is false where the provider only takes an address.
+    ``remote_only`` are kinds that go as an address only; ``local_only`` where an address is not taken.
     """
 
     count: tuple[int, int]
     kinds: tuple[Kind, ...] = ("image",)
-    local: bool = True
+    remote_only: tuple[Kind, ...] = ()
+    local_only: bool = False
     mimes: tuple[str, ...] = ()
     max_bytes: int | None = None
     sides: tuple[int, int] | None = None
@@ -63,7 +55,7 @@ class Offer:
     option to why it changes nothing here. ``inputs`` are the pictures (or videos) that stand before the prompt,
     ``roles`` those that options name, ``sets`` the legal sets of roles. ``durations`` are in seconds;
     ``durations_with_video`` hold when a video is among the inputs. ``price_seconds`` is the provider's own duration
-    where the user says none.
+    where the user says none. With ``tiers_as_pixels`` a tier is sent as the pixels of its square.
     """
 
     prompt_max: int
@@ -85,6 +77,7 @@ class Offer:
     sets: tuple[frozenset[str], ...] = ()
     negative_max: int | None = None
     price_seconds: int = 5
+    tiers_as_pixels: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +99,8 @@ class Capabilities:
     """One provider: where it is, what it is called, and its models in order of preference."""
 
     name: str
+    contract: str
+    """Whose adapter speaks for it: its own name, or that of the contract the user's configuration names."""
     title: str
     key_env: str
     base_url: str
@@ -147,7 +142,8 @@ def _inputs(data: Mapping[str, Any]) -> Inputs:
     return Inputs(
         count=(data["count"][0], data["count"][1]),
         kinds=tuple(data.get("kinds", ("image",))),
-        local=data.get("local", True),
+        remote_only=tuple(data.get("remote_only", ())),
+        local_only=data.get("local_only", False),
         mimes=tuple(data.get("mimes", ())),
         max_bytes=data.get("max_bytes"),
         sides=_pair(data.get("sides")),
@@ -177,6 +173,7 @@ def _offer(data: Mapping[str, Any]) -> Offer:
         sets=tuple(frozenset(roles) for roles in data.get("sets", ())),
         negative_max=data.get("negative_max"),
         price_seconds=data.get("price_seconds", 5),
+        tiers_as_pixels=data.get("tiers_as_pixels", False),
     )
 
 
@@ -199,62 +196,19 @@ def _model(provider: str, common: Mapping[str, Any], data: Mapping[str, Any]) ->
     )  # fmt: skip
 
 
-def parse(data: Mapping[str, Any]) -> Capabilities:
-    """Build capabilities from a TOML document (its shape: any ``providers/NAME.toml``)."""
+def parse(data: Mapping[str, Any], switched: Iterable[str] = ()) -> Capabilities:
+    """Build capabilities from a TOML document (its shape: any ``providers/NAME.toml``).
+
+    ``switched`` are the provider's switches that the user turned on: what each adds is in ``[switches.NAME]``.
+    """
     common = data.get("common", {})
+    for switch in switched:
+        common = _merge(common, data.get("switches", {}).get(switch, {}))
     return Capabilities(
-        name=data["name"], title=data["title"], key_env=data["key_env"], base_url=data["base_url"],
+        name=data["name"], contract=data.get("contract", data["name"]), title=data["title"],
+        key_env=data["key_env"], base_url=data["base_url"],
         base_url_env=data["base_url_env"], docs=data["docs"], regions=dict(data.get("regions", {})),
         routes=tuple(data.get("routes", ())), param_options=dict(data.get("param_options", {})),
         result_hours=data.get("result_hours"),
         models=tuple(_model(data["name"], common, model) for model in data["models"]),
     )  # fmt: skip
-
-
-@functools.cache
-def capabilities(provider: str) -> Capabilities:
-    """Return what ``provider`` offers. Raises ``KeyError`` for a name that is not registered."""
-    import tomllib
-
-    if provider not in BUILTIN:
-        raise KeyError(provider)
-    text = resources.files("wan_cli.providers").joinpath(f"{provider}.toml").read_text(encoding="utf-8")
-    return parse(tomllib.loads(text))
-
-
-def every_model(providers: Iterable[str] = BUILTIN) -> Iterator[Model]:
-    """Yield each provider's models, in registry order."""
-    for provider in providers:
-        yield from capabilities(provider).models
-
-
-def who_can(
-    verb: str, *, makes: Kind = "image", model: str | None = None, providers: Iterable[str] = BUILTIN, **wants: object
-) -> list[str]:
-    """Name the providers with a model (``model``, if given) that can do ``verb`` with all of ``wants``.
-
-    ``makes`` is the kind of result. ``wants`` are: ``size`` (a tier), ``pixels`` (a number of pixels), ``aspect``,
-    ``option``, ``n``, ``inputs`` (how many media), ``resolution``, ``duration`` (seconds), ``role``.
-    """
-    names = []
-    for entry in every_model(providers):
-        offer = entry.verbs.get(verb)
-        same = model is None or model in {entry.name, entry.id}
-        if offer and same and entry.makes == makes and _meets(offer, wants) and entry.provider not in names:
-            names.append(entry.provider)
-    return names
-
-
-def _meets(offer: Offer, wants: Mapping[str, Any]) -> bool:
-    checks: dict[str, Callable[[Any], bool]] = {
-        "size": lambda tier: tier in offer.sizes,
-        "pixels": lambda count: offer.pixels is not None and offer.pixels[0] <= count <= offer.pixels[1],
-        "aspect": lambda aspect: not offer.aspects or aspect in offer.aspects,
-        "option": lambda option: option in offer.options,
-        "n": lambda n: offer.count is None or offer.count[0] <= n <= offer.count[1],
-        "resolution": lambda resolution: resolution in offer.resolutions,
-        "duration": lambda seconds: seconds in offer.durations,
-        "role": lambda role: role in offer.roles,
-        "inputs": lambda n: offer.inputs is not None and offer.inputs.count[0] <= n <= offer.inputs.count[1],
-    }
-    return all(checks[name](value) for name, value in wants.items())

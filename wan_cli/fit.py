@@ -12,11 +12,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from wan_cli import geometry
-from wan_cli.catalog import BUILTIN, Model, Offer, capabilities, who_can
+from wan_cli.catalog import Inputs, Model, Offer
 from wan_cli.errors import UnsupportedOption, UsageError
+from wan_cli.fit_video import check_roles, fit_video
 from wan_cli.models import Job
+from wan_cli.registry import BUILTIN, capabilities, who_can
 
-OPTION_FLAGS = {"watermark": "--watermark", "thinking": "--thinking"}
+OPTION_FLAGS = {
+    "watermark": "--watermark", "thinking": "--thinking", "negative": "--negative", "audio_setting": "--audio-setting",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ def offer_for(model: Model, verb: str) -> Offer:
     """Return what ``model`` offers for ``verb``. Raises ``UnsupportedOption`` naming who can do it."""
     if offer := model.verbs.get(verb):
         return offer
-    able = [name for name in who_can(verb) if name != model.provider]
+    able = [name for name in who_can(verb, makes=model.makes) if name != model.provider]
     raise UnsupportedOption(
         f"{model.name} on {model.provider} cannot {verb}" + _others(able, verb),
         hint=f"use -p {able[0]}" if able else "wan models",
@@ -48,7 +52,7 @@ def fit(job: Job, model: Model) -> Fitted:
     _check_inputs(job, model, offer)
     _check_options(job, model, offer, warnings)
     job = _fit_seed(job, model, offer, warnings)
-    job = _fit_size(job, model, offer)
+    job = fit_video(job, model, offer) if job.makes == "video" else _fit_size(job, model, offer)
     return Fitted(job, tuple(warnings))
 
 
@@ -99,19 +103,32 @@ def _longest_sequence(model: Model) -> int:
 
 
 def _check_inputs(job: Job, model: Model, offer: Offer) -> None:
-    given = len(job.media)
+    """Check how many pictures (or videos) stand before the prompt, and that each medium has a place."""
+    given = sum(media.role in ("edit_source", "reference") for media in job.media)
+    others = 0
+    if job.makes == "video" and job.verb == "edit":  # one video is changed; pictures beside it are context
+        others = sum(media.role == "reference" for media in job.media)
+        given -= others
     if offer.inputs is None:
         if given:
             raise UsageError(f"{job.verb} takes no pictures", hint="wan edit changes a picture, wan fuse joins several")
-        return
-    least, most = offer.inputs.count
+    else:
+        _check_range(job, model, given, offer.inputs)
+    if others and "reference" not in offer.roles:
+        raise UnsupportedOption(f"{model.name} on {model.provider} takes no pictures beside the video")
+    if others:
+        _check_range(job, model, others, offer.roles["reference"])
+    check_roles(job, model, offer)
+
+
+def _check_range(job: Job, model: Model, given: int, inputs: Inputs) -> None:
+    least, most = inputs.count
+    what = " or ".join("picture" if kind == "image" else kind for kind in inputs.kinds)
     if given < least:
-        hint = "wan edit changes one picture" if job.verb == "fuse" else f"wan {job.verb} PICTURE... PROMPT"
-        raise UsageError(
-            f"{job.verb} needs at least {least} {'picture' if least == 1 else 'pictures'}, got {given}", hint=hint
-        )
+        hint = "wan edit changes one picture" if job.verb == "fuse" else f"wan {job.verb} {what.upper()}... PROMPT"
+        raise UsageError(f"{job.verb} needs at least {least} {what}{'s' if least > 1 else ''}, got {given}", hint=hint)
     if given > most:
-        raise UnsupportedOption(f"{given} pictures: {model.name} on {model.provider} takes at most {most}")
+        raise UnsupportedOption(f"{given} {what}s: {model.name} on {model.provider} takes at most {most}")
 
 
 def _check_options(job: Job, model: Model, offer: Offer, warnings: list[str]) -> None:
@@ -119,7 +136,7 @@ def _check_options(job: Job, model: Model, offer: Offer, warnings: list[str]) ->
         if getattr(job, option) is None:
             continue
         if option not in offer.options:
-            able = [name for name in who_can(job.verb, option=option) if name != model.provider]
+            able = [name for name in who_can(job.verb, makes=job.makes, option=option) if name != model.provider]
             tail = f"; {' and '.join(able)} can" if able else ""
             hint = f"use -p {able[0]}" if able else f"leave {flag} out"
             raise UnsupportedOption(f"{flag}: {model.provider} has no such option{tail}", hint=hint)
@@ -141,10 +158,15 @@ def _check_options(job: Job, model: Model, offer: Offer, warnings: list[str]) ->
 def _fit_seed(job: Job, model: Model, offer: Offer, warnings: list[str]) -> Job:
     if job.seed is None:
         return job
+    if offer.seed is None:
+        raise UnsupportedOption(
+            f"--seed: {model.provider} has no such option",
+            hint="--param seed=N goes as it is, where the server knows it",
+        )
     if job.seed == offer.seed_unset:
         warnings.append(f"--seed {job.seed}: {model.provider} reads it as no seed, so none is sent")
         return replace(job, seed=None)
-    if offer.seed and not offer.seed[0] <= job.seed <= offer.seed[1]:
+    if not offer.seed[0] <= job.seed <= offer.seed[1]:
         raise UsageError(f"--seed {job.seed}: {offer.seed[0]} to {offer.seed[1]} on {model.provider}")
     return job
 
@@ -204,13 +226,15 @@ def _fit_to_pixels(
     job: Job, model: Model, offer: Offer, pixels: tuple[int, int] | None, aspect: tuple[int, int] | None
 ) -> Job:
     """A provider that takes pixels: a shape with a tier becomes the pixels of that tier."""
-    if job.size in geometry.TIERS and job.size not in offer.sizes:
+    if job.size in geometry.TIERS and offer.tiers_as_pixels and not aspect:
+        aspect = (1, 1)
+    elif job.size in geometry.TIERS and job.size not in offer.sizes and not offer.tiers_as_pixels:
         raise _no_tier(job, model, offer)
     if aspect and not pixels:
         _check_ratio(f"--aspect {job.aspect}", aspect, model, offer)
         tier = job.size or offer.default_size
         square = geometry.reduced(*aspect) == (1, 1)
-        if square and not job.media:
+        if square and not job.media and not offer.tiers_as_pixels:
             return replace(job, size=tier)  # a tier alone is square where no picture gives another shape
         pixels = geometry.tier_pixels(tier, aspect)
         job = replace(job, size=f"{pixels[0]}x{pixels[1]}")

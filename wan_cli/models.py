@@ -64,8 +64,9 @@ class Job:
     """What the user asked for. ``None`` means "not said", and then nothing is sent.
 
     ``size`` is a tier (``1K``, ``2K``, ``4K``) or pixels as typed (``1920x1080``, ``1920*1080``); ``aspect`` is
-    ``W:H``; ``duration`` is in seconds. ``params`` are sent as given. ``route`` forces the synchronous or the
-    asynchronous interface where a provider has both.
+    ``W:H``; ``duration`` is in seconds. ``n_said`` tells that the user typed the count, even if it is the default.
+    ``params`` are sent as given. ``route`` forces the synchronous or the asynchronous interface where a provider has
+    both.
     """
 
     verb: Verb
@@ -77,6 +78,7 @@ class Job:
     size: str | None = None
     aspect: str | None = None
     n: int = 1
+    n_said: bool = False
     seed: int | None = None
     duration: int | None = None
     resolution: str | None = None

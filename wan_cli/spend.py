@@ -53,11 +53,14 @@ def parse_cap(text: str) -> Cap:
     return Cap(Decimal(match[1]), match[2] or None)
 
 
-def estimate(job: Job, price: Price | None) -> Line:
-    """Say what one submit of ``job`` costs at ``price``, and how many files it makes."""
+def estimate(job: Job, price: Price | None, *, seconds: int | None = None) -> Line:
+    """Say what one submit of ``job`` costs at ``price``, and how many files it makes.
+
+    ``seconds`` is the provider's own duration, where the user said none.
+    """
     if price is None:
         return Line(job.n, None, None)
-    times = {"task": 1, "image": job.n, "second": job.duration}[price.per]
+    times = {"task": 1, "image": job.n, "second": job.duration or seconds}[price.per]
     amount = None if times is None else Decimal(str(price.amount)) * times
     return Line(job.n, amount, price.unit)
 

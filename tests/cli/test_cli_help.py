@@ -13,10 +13,10 @@ from support_provider import Say
 
 import wan_cli.cli.commands
 from wan_cli import __version__, errors
-from wan_cli.catalog import BUILTIN, capabilities, every_model
 from wan_cli.cli.commands.completion import SHELLS
 from wan_cli.cli.main import COMMANDS
 from wan_cli.cli.topics import EXIT_CODES, TOPICS
+from wan_cli.registry import BUILTIN, capabilities, every_model
 
 MAKING = ("generate", "edit", "fuse", "sequence")
 NOT_BUILT = (

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support_cli import Cli, Ran, Run, picture
 
-from wan_cli.catalog import BUILTIN, capabilities
+from wan_cli.registry import BUILTIN, capabilities
 
 
 def sent(ran: Ran) -> Any:

@@ -205,7 +205,8 @@ class Bench:
             for number in range(1, count + 1) if offer.inputs
         )  # fmt: skip
         n = self.candidate.n if offer.count else 1
-        usual = {"prompt": "a paper crane", "size": offer.sizes[0] if offer.sizes else None, "n": n, "seed": 7}
+        usual = {"prompt": "a paper crane", "size": offer.sizes[0] if offer.sizes else None, "n": n}
+        usual |= {"seed": 7} if offer.seed else {}
         return Job(verb=verb, provider=self.provider.name, model=named.name, media=media, route=self.candidate.route,
                    **(usual | said))  # fmt: skip
 

@@ -13,7 +13,7 @@ pytest.register_assert_rewrite("conformance")
 from conformance import Candidate, Conformance, candidates  # noqa: E402 - after the line above
 from support_adapter import adapter  # noqa: E402
 
-from wan_cli.providers import names  # noqa: E402
+from wan_cli.registry import names  # noqa: E402
 from wan_cli.sandbox import CONTRACTS, InProcess  # noqa: E402
 
 
@@ -22,7 +22,7 @@ def row(name: str, **more: object) -> Candidate:
     label = "-".join(filter(None, (name, str(more.get("route") or ""))))
     return Candidate(
         label=label, adapter=lambda: adapter(name), key=CONTRACTS[name].KEY,
-        wire=lambda world: InProcess(world, name), model="wan2.7-image", **more,  # type: ignore[arg-type]
+        wire=lambda world: InProcess(world, name), **{"model": "wan2.7-image", **more},  # type: ignore[arg-type]
     )  # fmt: skip
 
 
@@ -30,6 +30,8 @@ ROWS = (
     row("rivya"),
     row("modelverse", n=3),
     row("modelverse", n=3, route="sync"),
+    row("yunwu", n=3, model="wan2.7-image-pro"),
+    row("openai", n=3, model="gpt-image-1"),
 )
 
 

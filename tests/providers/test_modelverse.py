@@ -10,10 +10,10 @@ import httpx
 import pytest
 from support_adapter import adapter, answered, fault, job, outcome, verdict
 
-from wan_cli.catalog import capabilities
-from wan_cli.models import Cancelled, Done, Failed, Flow, Job, LocalFile, Media, Output, Pending
-from wan_cli.providers import load, names
+from wan_cli.models import Cancelled, Done, Facts, Failed, Flow, Job, LocalFile, Media, Output, Pending
+from wan_cli.providers import load
 from wan_cli.providers.base import Provider, Unreadable
+from wan_cli.registry import capabilities, names
 
 ACCEPTED = {"output": {"task_id": "mv-1"}, "request_id": "req_1"}
 REFUSALS = [  # contracts.md 2.6; interface.md section 4
@@ -170,7 +170,7 @@ def test_a_relay_may_answer_with_a_task_instead() -> None:
     """A synchronous request that is answered with a task under way is followed as one (contracts.md 6.2)."""
     flow = adapter("modelverse").submit(order(route="sync"), token="t")
     state = answered(flow, {"id": 7, "data": [{"task_id": "mv-9", "status": "QUEUED", "revised_prompt": "x"}]})
-    assert state == Pending(task_id="mv-9", ref={"task_id": "mv-9"}, note="queued")
+    assert state == Pending(task_id="mv-9", ref={"task_id": "mv-9"}, note="queued", facts=Facts())
     done = answered(adapter("modelverse").submit(order(route="sync"), token="t"), {"id": "mv-9", "status": "done"})
     assert done.outputs == ()
 

@@ -9,10 +9,10 @@ import httpx
 import pytest
 from support_adapter import adapter, answered, fault, job, outcome, verdict
 
-from wan_cli.catalog import capabilities
 from wan_cli.media import mime_of_extension
 from wan_cli.models import Done, Failed, LocalFile, Media, Output, Pending
 from wan_cli.providers.base import Unreadable
+from wan_cli.registry import capabilities
 
 TASK = {"id": "task_1", "status": "queued", "reserved_credits": 12, "final_credits": 0, "result": None, "error": None}
 REFUSALS = [  # contracts.md 1.6; interface.md section 4

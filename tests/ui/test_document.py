@@ -13,7 +13,6 @@ import jsonschema
 import pytest
 
 from wan_cli import errors
-from wan_cli.catalog import every_model
 from wan_cli.models import (
     Cancelled,
     Cost,
@@ -32,6 +31,7 @@ from wan_cli.models import (
     Unknown,
     Warned,
 )  # fmt: skip
+from wan_cli.registry import every_model
 from wan_cli.ui import schema
 from wan_cli.ui.document import (
     document,

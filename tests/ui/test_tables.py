@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from wan_cli.catalog import Model, Offer, every_model
+from wan_cli.catalog import Model, Offer
+from wan_cli.registry import every_model
 from wan_cli.ui.rows import model_rows, status_row
 from wan_cli.ui.tables import MODEL_COLUMNS, MODEL_SUMMARY, STATUS_COLUMNS, cell, table
 

@@ -1,13 +1,15 @@
-"""Which provider and which model (interface.md, section 2)."""
+"""Which provider and which model, and who comes after (interface.md, sections 2 and 5)."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from wan_cli.catalog import BUILTIN, Model, capabilities
-from wan_cli.errors import KeyMissing, UnsupportedOption, UsageError, WanError
+from wan_cli.catalog import Model
+from wan_cli.errors import KeyMissing, SetupError, UnsupportedOption, UsageError, WanError
 from wan_cli.fit import Fitted, fit
+from wan_cli.registry import ORDER, capabilities, knows, names
 from wan_cli.text import one_line
 
 if TYPE_CHECKING:
@@ -15,17 +17,29 @@ if TYPE_CHECKING:
     from wan_cli.models import Job
 
 
-def choose(app: App, job: Job, *, provider: str | None, model: str | None, need_key: bool) -> tuple[Model, Fitted]:
-    """Return the model that will make ``job`` and the job fitted to it.
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model that can make the job, and the job fitted to it."""
 
-    A named provider is taken at its word. Otherwise it is the first that has a key and can do what is asked, in
-    registry order; without any key nothing is sent, and the error names the variables.
+    model: Model
+    fitted: Fitted
+
+
+def choose(app: App, job: Job, *, provider: str | None, model: str | None, need_key: bool) -> list[Candidate]:
+    """Return who will make ``job``: the first, and those that follow when it certainly did not take the job.
+
+    A named provider is taken at its word; of several, those that cannot do it, or have no key, are passed over with a
+    warning. When nobody is named it is the first that has a key and can do what is asked, in registry order; without
+    any key nothing is sent, and the error names the variables.
     """
     named = provider or app.config.get("provider")
     wanted = model or app.config.get("model")
     if named:
-        return _fitted(job, _known(named), wanted)
-    order = [_known(name) for name in app.config.get("providers") or BUILTIN]
+        chosen = [known(name.strip()) for name in str(named).split(",")]
+        if len(chosen) == 1:
+            return [_fitted(job, chosen[0], wanted)]
+        return _listed(app, job, chosen, wanted, need_key=need_key)
+    order = [known(name) for name in app.config.get("providers") or ORDER]
     keyed = [name for name in order if app.sandbox or app.has_key(name)]
     refused: WanError | None = None
     for name in keyed if keyed or need_key else order:
@@ -36,34 +50,51 @@ def choose(app: App, job: Job, *, provider: str | None, model: str | None, need_
         else:
             first = "first in the sandbox" if app.sandbox else "first with a key" if keyed else "first"
             app.talk(f"provider: {name} ({first} that can do this)")
-            return found
+            return [found]
     if refused:
         raise refused
     variables = ", ".join(capabilities(name).key_env for name in order)
     raise KeyMissing(f"no key is set: {variables}", hint="set one of them, or try it offline with --sandbox")
 
 
-def _known(name: str) -> str:
-    if "," in name:
-        raise UsageError(f"--provider {one_line(name)}: one provider at a time")
-    if name not in BUILTIN:
-        raise UsageError(
-            f"--provider {one_line(name)}: not a provider; there are {', '.join(BUILTIN)}", hint="wan models"
-        )
+def _listed(app: App, job: Job, chosen: Sequence[str], model: str | None, *, need_key: bool) -> list[Candidate]:
+    """Return those of a list that can do it, in the user's order; the first says why others were passed over."""
+    found: list[Candidate] = []
+    passed: list[str] = []
+    refused: WanError | None = None
+    for name in dict.fromkeys(chosen):
+        try:
+            if need_key and not app.sandbox:
+                app.secret(name)
+            found.append(_fitted(job, name, model))
+        except (UnsupportedOption, SetupError) as error:
+            refused = refused or error
+            passed.append(f"{name} was passed over: {error.message}")
+    if not found:
+        raise refused or UsageError("no provider was named")
+    first = found[0]
+    return [Candidate(first.model, replace(first.fitted, warnings=(*passed, *first.fitted.warnings))), *found[1:]]
+
+
+def known(name: str) -> str:
+    """Return a provider's name. Raises ``UsageError`` with those there are."""
+    if not knows(name):
+        raise UsageError(f"{one_line(name)} is not a provider; there are {', '.join(names())}", hint="wan models")
     return name
 
 
-def _fitted(job: Job, provider: str, model: str | None) -> tuple[Model, Fitted]:
+def _fitted(job: Job, provider: str, model: str | None) -> Candidate:
     """Fit ``job`` to the named model, or to the provider's first that can do it."""
     offered = capabilities(provider)
     job = replace(job, provider=provider)
     if model:
         entry = offered.find(model) or offered.unlisted(model, job.makes)
-        return entry, fit(replace(job, model=entry.name), entry)
+        return Candidate(entry, fit(replace(job, model=entry.name), entry))
     refused: UnsupportedOption | None = None
-    for entry in (known for known in offered.models if known.makes == job.makes):
+    entries = [entry for entry in offered.models if entry.makes == job.makes]
+    for entry in entries:
         try:
-            return entry, fit(replace(job, model=entry.name), entry)
+            return Candidate(entry, fit(replace(job, model=entry.name), entry))
         except UnsupportedOption as error:
             refused = refused or error
-    raise refused or UsageError(f"{provider} has no models")
+    raise refused or UnsupportedOption(f"{provider} makes no {job.makes}s", hint="wan models")

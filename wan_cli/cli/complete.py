@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import typer
 
-from wan_cli import catalog
+from wan_cli import registry
 
 
 def providers(incomplete: str) -> list[tuple[str, str]]:
     """Offer provider names with their titles."""
-    known = ((name, catalog.capabilities(name).title) for name in catalog.BUILTIN)
+    known = ((name, registry.capabilities(name).title) for name in registry.BUILTIN)
     return [(name, title) for name, title in known if name.startswith(incomplete)]
 
 
 def _chosen(ctx: typer.Context) -> tuple[str, ...]:
     named = ctx.params.get("provider")
-    return (named,) if named in catalog.BUILTIN else catalog.BUILTIN
+    return (named,) if named in registry.BUILTIN else registry.BUILTIN
 
 
 def models(ctx: typer.Context, incomplete: str) -> list[str]:
     """Offer the canonical models of the provider named before, or of all."""
-    names = dict.fromkeys(model.name for model in catalog.every_model(_chosen(ctx)))
+    names = dict.fromkeys(model.name for model in registry.every_model(_chosen(ctx)))
     return [name for name in names if name.startswith(incomplete)]
 
 
@@ -35,16 +35,21 @@ def aspects(ctx: typer.Context, incomplete: str) -> list[str]:
     return _values(ctx, "aspects", incomplete) or [shape for shape in common if shape.startswith(incomplete)]
 
 
+def resolutions(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Offer the resolutions of videos of the provider and verb."""
+    return _values(ctx, "resolutions", incomplete)
+
+
 def _values(ctx: typer.Context, what: str, incomplete: str) -> list[str]:
     verb = ctx.info_name or "generate"
     found: dict[str, None] = {}
-    for model in catalog.every_model(_chosen(ctx)):
+    for model in registry.every_model(_chosen(ctx)):
         if offer := model.verbs.get(verb):
             found.update(dict.fromkeys(getattr(offer, what)))
-    return [value for value in found if value.startswith(incomplete.upper())]
+    return [value for value in found if value.casefold().startswith(incomplete.casefold())]
 
 
 def names(incomplete: str) -> list[str]:
     """Offer providers and canonical models, for ``wan models``."""
-    every = [*catalog.BUILTIN, *dict.fromkeys(model.name for model in catalog.every_model())]
+    every = [*registry.BUILTIN, *dict.fromkeys(model.name for model in registry.every_model())]
     return [name for name in every if name.startswith(incomplete)]

@@ -64,8 +64,15 @@ class App:
     def config(self) -> Config:
         """The effective settings. Raises ``ConfigInvalid``."""
         from wan_cli.config import load
+        from wan_cli.registry import forget_added
 
-        return load(self.env, self.cwd)
+        config = load(self.env, self.cwd)
+        forget_added()
+        if config.tables:
+            from wan_cli.config.providers import register
+
+            register(config)
+        return config
 
     def use(self, *, sandbox: bool, quiet: bool = False, play: Faults | None = None) -> None:
         """Take the flags; what the environment adds is announced on every run (interface.md, section 7).
@@ -153,12 +160,12 @@ class App:
 
         if not self.sandbox:
             return account(provider, self.config)
-        from wan_cli.catalog import capabilities
         from wan_cli.config.keys import origin_of
+        from wan_cli.registry import capabilities
         from wan_cli.sandbox.transport import CONTRACTS
 
         base_url, table = capabilities(provider).base_url, self.config.tables.get(provider)
-        key = Key("the sandbox", origin_of(base_url), lambda: CONTRACTS[provider].KEY)
+        key = Key("the sandbox", origin_of(base_url), lambda: CONTRACTS[capabilities(provider).contract].KEY)
         return Account(
             provider=provider,
             base_url=base_url,
@@ -169,7 +176,8 @@ class App:
 
     def has_key(self, provider: str) -> bool:
         """Tell whether there is a key for the provider."""
-        return self.account(provider).key is not None
+        account = self.account(provider)
+        return account.key is not None or account.open
 
     def secret(self, provider: str) -> str:
         """Return the provider's key, read once."""
@@ -201,7 +209,9 @@ class App:
         account, adapter = self.account(name), load(name)
         for quirk, value in account.quirks.items():
             allowed = adapter.quirk_values.get(quirk)
-            if allowed is None or value not in allowed:
+            if allowed is None or not any(
+                value is one or (type(value) is type(one) and value == one) for one in allowed
+            ):
                 known = ", ".join(
                     f"{key} ({' or '.join(map(str, values))})" for key, values in adapter.quirk_values.items()
                 )

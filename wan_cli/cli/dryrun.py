@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wan_cli import spend
-from wan_cli.catalog import capabilities
 from wan_cli.cli.curl import as_data
 from wan_cli.models import Task, Warned
+from wan_cli.registry import capabilities
 from wan_cli.ui.document import task_document
 from wan_cli.ui.messages import warning_line
 from wan_cli.ui.money import number

@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wan_cli import naming
-from wan_cli.catalog import BUILTIN, capabilities
+from wan_cli.cli.choose import known as named
 from wan_cli.cli.outcome import Wish, overall, task_outcome
 from wan_cli.cli.run import Session, seconds
 from wan_cli.engine.collect import ask
 from wan_cli.engine.delivery import reopened
 from wan_cli.errors import KeyRejected, UsageError, WanError
 from wan_cli.models import Done, Job, New, Saved, Target, Task
+from wan_cli.registry import capabilities
 from wan_cli.targets import check_targets
 from wan_cli.text import one_line
 from wan_cli.ui.document import task_document
@@ -114,8 +115,7 @@ def _find(app: App, name: str) -> Task:
     provider, colon, task_id = name.partition(":")
     if not colon:
         return app.ledger.get(name)
-    if provider not in BUILTIN:
-        raise UsageError(f"{one_line(name)}: {one_line(provider)} is not a provider; there are {', '.join(BUILTIN)}")
+    named(provider)
     if known := app.ledger.find_handle(provider, task_id):
         return known
     return _adopted(app, provider, task_id)

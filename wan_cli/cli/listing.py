@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wan_cli.catalog import BUILTIN, every_model
 from wan_cli.errors import UsageError, WanError
+from wan_cli.registry import every_model, knows
 from wan_cli.text import one_line
 from wan_cli.ui.rows import model_rows
 from wan_cli.ui.tables import MODEL_COLUMNS, table
@@ -28,7 +28,7 @@ def models(app: App, name: str | None, options: Talk) -> int:
             f"{one_line(name or '')} is neither a provider nor a model in the catalogue", hint="wan models"
         )
     rows = model_rows([replace(model, price=app.price(model)) for model in found])
-    balance = _balance(app, wanted, options) if wanted in BUILTIN else None
+    balance = _balance(app, wanted, options) if wanted and knows(wanted) else None
     if app.say_json == "json":
         extra = {"balance": {wanted: balance}} if balance else {}
         return app.emit([], None, 0, models=rows, **extra)

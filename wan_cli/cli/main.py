@@ -34,6 +34,8 @@ COMMANDS = {
     "status": "Show the tasks on this machine, or ask for fresh state.",
     "wait": "Collect what is outstanding: wait, download, verify.",
     "models": "Show providers, models, options, limits and prices.",
+    "auth": "Show where keys come from.",
+    "config": "Show the effective settings.",
     "sandbox": "Serve the offline provider on a port, for curl, SDKs and CI jobs, until Ctrl-C.",
     "completion": "Print the completion script for a shell.",
     "help": "Explain a topic.",

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wan_cli import naming, spend
-from wan_cli.cli.order import Order, read_order
+from wan_cli.cli.failover import run_through
+from wan_cli.cli.order import Order, price_lines, read_order
 from wan_cli.cli.outcome import Wish
 from wan_cli.cli.run import Session, seconds
 from wan_cli.engine.delivery import reopened
@@ -58,7 +59,8 @@ def make(app: App, verb: Verb, words: list[str], options: Making) -> int:
     async def work(engine: Engine) -> list[Task]:
         for message in order.fitted.warnings:
             engine.tell(Warned(message=message))
-        return await engine.run_all(tasks, wait=wish.wait, download=wish.download, limit=limit)
+        how = {"wait": wish.wait, "download": wish.download, "limit": limit}
+        return await engine.gathered(run_through(app, engine, task, order.candidates[1:], **how) for task in tasks)
 
     return session.conclude(session.run(work), wish)
 
@@ -173,6 +175,8 @@ def _gate(app: App, options: Making, order: Order) -> None:
         yes=options.yes or options.dry_run, ask_above=above,
     )  # fmt: skip
     spend.check(order.lines, limits, ask=_asker(app))
+    for candidate in order.candidates[1:]:  # the dearest of a list has to pass, though only the first is asked about
+        spend.check(price_lines(app, candidate, order.jobs), replace(limits, yes=True), ask=None)
 
 
 def _asker(app: App) -> Any:

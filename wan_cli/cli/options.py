@@ -114,6 +114,27 @@ class Making(Choosing, Saving, Waiting, Lines, Faults, Talk):
         None
     )
     thinking: Annotated[bool | None, typer.Option("--thinking/--no-thinking", help="Let the model think first.")] = None
+    negative: Annotated[str | None, typer.Option("--negative", metavar="TEXT", help="What must not be in it.")] = None
+    mask: Annotated[str | None, typer.Option("--mask", metavar="FILE", help="PNG; what is transparent is changed.")] = (
+        None
+    )
+    duration: Annotated[int | None, typer.Option("--duration", "-d", metavar="S", help="Seconds of video.")] = None
+    resolution: Annotated[
+        str | None,
+        typer.Option("--resolution", metavar="720p|1080p", help="Of a video.", autocompletion=complete.resolutions),
+    ] = None
+    first_frame: Annotated[str | None, typer.Option("--first-frame", metavar="ASSET", help="The video begins so.")] = (
+        None
+    )
+    last_frame: Annotated[str | None, typer.Option("--last-frame", metavar="ASSET", help="A video's end.")] = None
+    first_clip: Annotated[str | None, typer.Option("--first-clip", metavar="ASSET", help="A video to go on with.")] = (
+        None
+    )
+    audio: Annotated[str | None, typer.Option("--audio", metavar="ASSET", help="Sound that drives the video.")] = None
+    voice: Annotated[str | None, typer.Option("--voice", metavar="ASSET", help="The voice of a reference.")] = None
+    audio_setting: Annotated[
+        str | None, typer.Option("--audio-setting", metavar="auto|origin", help="Sound of an edited video.")
+    ] = None
     param: Annotated[
         list[str] | None,
         typer.Option("--param", metavar="KEY=VALUE", help="A provider's own parameter, sent as given."),

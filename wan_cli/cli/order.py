@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from wan_cli import spend
-from wan_cli.catalog import Inputs, Model, Price
-from wan_cli.cli.choose import choose
-from wan_cli.cli.prompt import asset_path, read_prompt, split_words
+from wan_cli.catalog import Model
+from wan_cli.cli.assets import checked, read_media, wanted_kind
+from wan_cli.cli.choose import Candidate, choose
+from wan_cli.cli.prompt import read_prompt, split_words
 from wan_cli.errors import UsageError
 from wan_cli.fit import Fitted, offer_for
-from wan_cli.media import local_file
-from wan_cli.models import Job, Media, Role, Verb
+from wan_cli.models import Job, Media, Verb
 from wan_cli.text import one_line
 
 if TYPE_CHECKING:
@@ -32,7 +31,8 @@ class Order:
     fitted: Fitted
     jobs: Sequence[Job]
     lines: Sequence[spend.Line]
-    price: Price | None
+    candidates: Sequence[Candidate]
+    """Who makes it, and who comes after when it certainly was not taken (interface.md, section 5)."""
     fingerprint: str
 
 
@@ -48,49 +48,42 @@ def read_order(app: App, verb: Verb, words: list[str], options: Making) -> Order
     prompt = read_prompt(app, word, options.prompt_text, options.prompt_file)
     if verb == "sequence" and options.count is None:
         raise UsageError("sequence needs -n N: how many pictures the set has", hint='wan sequence "…" -n 4')
-    drafts = tuple(_draft(asset, verb) for asset in assets)
+    makes = wanted_kind(app, options)
+    drafts = read_media(verb, assets, options, makes)
     job = Job(
-        verb=verb, provider="", model="", prompt=prompt, media=drafts, size=options.size or app.config.get("size"),
+        verb=verb, provider="", model="", prompt=prompt, makes=makes, media=tuple(drafts.values()),
+        size=options.size or (app.config.get("size") if makes == "image" else None),
         aspect=options.aspect or app.config.get("aspect"), n=1 if options.count is None else options.count,
-        seed=options.seed, watermark=options.watermark, thinking=options.thinking, params=_params(options.param or []),
+        n_said=options.count is not None,
+        seed=options.seed, watermark=options.watermark, thinking=options.thinking, negative=options.negative,
+        duration=options.duration, resolution=options.resolution, audio_setting=options.audio_setting,
+        params=_params(options.param or []),
         route=None if options.route_async is None else "async" if options.route_async else "sync",
     )  # fmt: skip
-    model, fitted = choose(app, job, provider=options.provider, model=options.model, need_key=not options.dry_run)
-    offer = offer_for(model, verb)
-    inputs = offer.inputs or Inputs(count=(0, 0))
-    media = tuple(_checked(app, item, inputs, asset) for item, asset in zip(drafts, assets, strict=True))
-    fitted = replace(fitted, job=replace(fitted.job, media=media))
-    jobs = [fitted.job] if offer.count else [replace(fitted.job, n=1)] * job.n
-    price = app.price(model)
-    fingerprint = _fingerprint(replace(job, media=media, provider=options.provider or "", model=options.model or ""))
+    found = choose(app, job, provider=options.provider, model=options.model, need_key=not options.dry_run)
+    candidates = [_with_files(app, candidate, drafts) for candidate in found]
+    apart = any(offer_for(candidate.model, verb).count is None for candidate in candidates)
+    model, fitted = candidates[0].model, candidates[0].fitted
+    jobs = [replace(fitted.job, n=1, n_said=False)] * job.n if apart else [fitted.job]
+    stated = replace(job, media=fitted.job.media, provider=options.provider or "", model=options.model or "")
     return Order(
-        model=model,
-        fitted=fitted,
-        jobs=jobs,
-        lines=[spend.estimate(j, price) for j in jobs],
-        price=price,
-        fingerprint=fingerprint,
-    )
+        model=model, fitted=fitted, jobs=jobs, lines=price_lines(app, candidates[0], jobs), candidates=candidates,
+        fingerprint=_fingerprint(stated),
+    )  # fmt: skip
 
 
-def _draft(asset: str, verb: Verb) -> Media:
-    """Make a medium of an ASSET before the provider, whose limits decide what it may be, is chosen."""
-    role: Role = "edit_source" if verb == "edit" else "reference"
-    parts = urlsplit(asset) if "://" in asset else None
-    if parts is None:
-        return Media(role=role, kind="image", url=None)
-    if parts.scheme != "https" or not parts.hostname or parts.username:
-        raise UsageError(
-            f"{one_line(asset)}: an address must be https://, without a user name", hint="or give a local file"
-        )
-    return Media(role=role, kind="image", url=asset)
+def price_lines(app: App, candidate: Candidate, jobs: Sequence[Job]) -> list[spend.Line]:
+    """Say what ``jobs`` cost where the candidate makes them."""
+    price = app.price(candidate.model)
+    seconds = offer_for(candidate.model, candidate.fitted.job.verb).price_seconds
+    return [spend.estimate(job, price, seconds=seconds) for job in jobs]
 
 
-def _checked(app: App, medium: Media, inputs: Inputs, asset: str) -> Media:
-    if medium.url:
-        return medium
-    path = asset_path(app, asset, app.state / "scratch")
-    return replace(medium, file=local_file(path, inputs, label="picture"))
+def _with_files(app: App, candidate: Candidate, drafts: Mapping[tuple[str, str], Media]) -> Candidate:
+    """Open and check the files against the candidate's limits. Raises ``FileInvalid``."""
+    offer = offer_for(candidate.model, candidate.fitted.job.verb)
+    media = tuple(checked(app, item, offer, asset) for (_, asset), item in drafts.items())
+    return Candidate(candidate.model, replace(candidate.fitted, job=replace(candidate.fitted.job, media=media)))
 
 
 def _params(pairs: list[str]) -> dict[str, Any]:
@@ -113,6 +106,7 @@ def _fingerprint(job: Job) -> str:
         "verb": job.verb, "provider": job.provider, "model": job.model, "prompt": job.prompt, "size": job.size,
         "n": job.n, "media": [[item.role, item.identity] for item in job.media], "aspect": job.aspect,
         "seed": job.seed, "route": job.route, "watermark": job.watermark, "thinking": job.thinking,
-        "params": dict(job.params),
+        "params": dict(job.params), "negative": job.negative, "duration": job.duration, "makes": job.makes,
+        "resolution": job.resolution, "audio_setting": job.audio_setting,
     }  # fmt: skip
     return hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()

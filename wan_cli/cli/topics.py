@@ -70,7 +70,7 @@ def _errors() -> str:
 
 
 def _environment() -> str:
-    from wan_cli.catalog import BUILTIN, capabilities
+    from wan_cli.registry import BUILTIN, capabilities
 
     lines = ["Keys and base URLs:", ""]
     for name in BUILTIN:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wan_cli.catalog import BUILTIN, Inputs, capabilities
+from wan_cli.catalog import Inputs
+from wan_cli.cli.choose import known
 from wan_cli.cli.prompt import asset_path
 from wan_cli.cli.run import Session
 from wan_cli.engine.submit import upload
-from wan_cli.errors import KeyMissing, UnsupportedOption, UsageError
+from wan_cli.errors import KeyMissing, UnsupportedOption
 from wan_cli.media import local_file
-from wan_cli.text import one_line
+from wan_cli.registry import ORDER, capabilities
 
 if TYPE_CHECKING:
     from wan_cli.cli.commands.upload import Uploading
@@ -25,12 +26,8 @@ def bring(app: App, words: list[str], options: Uploading) -> int:
 
     app.use(sandbox=options.sandbox, quiet=options.quiet, play=options)
     named = options.provider or app.config.get("provider")
-    takers = [name for name in BUILTIN if load(name).uploads]
-    if named and named not in BUILTIN:
-        raise UsageError(
-            f"--provider {one_line(named)}: not a provider; there are {', '.join(BUILTIN)}", hint="wan models"
-        )
-    if named and named not in takers:
+    takers = [name for name in ORDER if load(name).uploads]
+    if named and not load(known(named)).uploads:
         raise UnsupportedOption(
             f"{named} takes no uploads: pictures go inside the request; {' and '.join(takers)} does",
             hint=f"use -p {takers[0]}",

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from wan_cli.catalog import Capabilities, capabilities
+from wan_cli.catalog import Capabilities
 from wan_cli.config.settings import Config
 from wan_cli.errors import ConfigInvalid, KeyMissing, KeyOrigin
+from wan_cli.registry import capabilities
 from wan_cli.text import one_line
 
 KEY_COMMAND_S = 30
@@ -43,6 +44,8 @@ class Account:
     base_url: str
     base_source: str
     key: Key | None
+    open: bool = False
+    """The server asks for no key (``auth = "none"``)."""
     quirks: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -51,7 +54,9 @@ class Account:
         return origin_of(self.base_url)
 
     def secret(self) -> str:
-        """Return the key. Raises ``KeyMissing`` or ``KeyOrigin``; nothing was sent."""
+        """Return the key, empty where none is asked for. Raises ``KeyMissing`` or ``KeyOrigin``; nothing was sent."""
+        if self.open:
+            return ""
         if self.key is None:
             env = capabilities(self.provider).key_env
             raise KeyMissing(
@@ -95,8 +100,9 @@ def account(name: str, config: Config) -> Account:
     _check_base(base_url, base_source, allow_http=bool(table and table.allow_http))
     key = _file_key(offered, config, base_in_file) or _env_key(offered, config)
     return Account(
-        provider=name, base_url=base_url, base_source=base_source, key=key, quirks=table.quirks if table else {}
-    )
+        provider=name, base_url=base_url, base_source=base_source, key=key, open=bool(table and table.auth == "none"),
+        quirks=table.quirks if table else {},
+    )  # fmt: skip
 
 
 def _base_url(offered: Capabilities, config: Config) -> tuple[str, str, str]:

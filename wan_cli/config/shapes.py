@@ -61,6 +61,8 @@ class ProviderTable(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
 
+    contract: Text | None = None
+    auth: Literal["key", "none"] = "key"
     base_url: Text | None = None
     region: Text | None = None
     key_env: Text | None = None

@@ -19,6 +19,8 @@ def differences(task: Task, files: tuple[File, ...]) -> list[str]:
     for file in files:
         if wanted and file.mime != wanted and not task.target.convert:
             found.append(f"result {file.index} is {file.mime}, not {wanted}")
+        if job.duration and file.duration_s and abs(file.duration_s - job.duration) > 1:
+            found.append(f"result {file.index} lasts {file.duration_s:g} s, not {job.duration}")
         if file.width and file.height:
             found += _size_differences(task, file.index, (file.width, file.height))
     return found

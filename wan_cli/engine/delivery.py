@@ -177,7 +177,7 @@ class _Desk:
     def _record(self, index: int, part: Part, sniffed: Sniffed, path: Path | None) -> File:
         file = File(
             index=index, path=str(path) if path else None, bytes=part.size, sha256=part.sha256, mime=sniffed.mime,
-            width=sniffed.width, height=sniffed.height,
+            width=sniffed.width, height=sniffed.height, duration_s=sniffed.duration_s,
         )  # fmt: skip
         state = self.task.state
         assert isinstance(state, Done)  # noqa: S101

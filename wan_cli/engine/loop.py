@@ -10,16 +10,17 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from wan_cli.catalog import Model, capabilities
+from wan_cli.catalog import Model
 from wan_cli.engine.waiting import DEADLINES_S
 from wan_cli.errors import StateUnusable
 from wan_cli.models import Event, Failed, Reporter, Task, TaskChanged, Warned
+from wan_cli.registry import capabilities
 
 if TYPE_CHECKING:
     from wan_cli.download import Fetcher
@@ -157,7 +158,12 @@ class Engine:
 
     async def run_all(self, tasks: list[Task], **how: Any) -> list[Task]:
         """Take several tasks along at the same time; one that fails never takes another with it."""
-        ends = await asyncio.gather(*(self.run(task, **how) for task in tasks), return_exceptions=True)
+        return await self.gathered(self.run(task, **how) for task in tasks)
+
+    @staticmethod
+    async def gathered(work: Iterable[Awaitable[Task]]) -> list[Task]:
+        """Await all of ``work``, and only then raise what went wrong with one of them."""
+        ends = await asyncio.gather(*work, return_exceptions=True)
         for end in ends:
             if isinstance(end, BaseException):
                 raise end

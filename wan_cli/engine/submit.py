@@ -11,7 +11,6 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wan_cli.catalog import capabilities
 from wan_cli.engine.loop import Engine, Service, Stopped
 from wan_cli.errors import Charged, FileInvalid, InternalError, NetworkError, StateUnusable, WanError
 from wan_cli.models import (
@@ -29,6 +28,7 @@ from wan_cli.models import (
     Upload,
     Warned,
 )
+from wan_cli.registry import capabilities
 from wan_cli.text import one_line, safe_text
 from wan_cli.transport.client import AnswerLost, NotSent
 from wan_cli.transport.drive import Refusal, drive

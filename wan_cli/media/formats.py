@@ -32,6 +32,7 @@ class Sniffed:
     height: int | None = None
     alpha: bool = False
     animated: bool = False
+    duration_s: float | None = None
 
     @property
     def pixels(self) -> int:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 from wan_cli.media.formats import CHECKS, FACTS, Sniffed
+from wan_cli.media.movie import movie_facts
 from wan_cli.media.sniffing import UNKNOWN, sniff
 
 _HEAD = 512
+_MOVIES = frozenset({"video/mp4", "video/quicktime"})
 
 
 def inspect(source: str | os.PathLike[str] | IO[bytes]) -> Sniffed:
@@ -19,6 +22,8 @@ def inspect(source: str | os.PathLike[str] | IO[bytes]) -> Sniffed:
             return inspect(file)
     source.seek(0)
     mime = sniff(source.read(_HEAD)) or UNKNOWN
+    if mime in _MOVIES:
+        return replace(movie_facts(source), mime=mime)
     facts = FACTS.get(mime)
     if facts is None:
         return Sniffed(mime)

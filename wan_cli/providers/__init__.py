@@ -1,28 +1,24 @@
-"""The registry of adapters: a name, its module, its class.
+"""Adapters by name: those that come with wan, those of installed packages, and the user's own under a contract.
 
-The names and their order are :data:`wan_cli.catalog.BUILTIN`; each module ``wan_cli.providers.NAME`` has its adapter as
-``PROVIDER`` and its capabilities beside it in ``NAME.toml``.
+Names and capabilities are :mod:`wan_cli.registry`'s; here the adapter's module is imported.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from wan_cli.catalog import BUILTIN
+from wan_cli.registry import BUILTIN, capabilities, installed
 
 if TYPE_CHECKING:
     from wan_cli.providers.base import Provider
 
 
-def names() -> tuple[str, ...]:
-    """Return every registered name, in registry order."""
-    return BUILTIN
-
-
 def load(name: str) -> type[Provider]:
-    """Import one adapter. Raises ``KeyError`` for a name that is not registered."""
-    if name not in BUILTIN:
-        raise KeyError(name)
-    adapter: type[Provider] = import_module(f"wan_cli.providers.{name}").PROVIDER
-    return adapter
+    """Import the adapter that speaks for ``name``. Raises ``KeyError`` for a name that is not registered."""
+    contract = capabilities(name).contract
+    if contract in BUILTIN:
+        adapter = cast("type[Provider]", import_module(f"wan_cli.providers.{contract}").PROVIDER)
+    else:
+        adapter = cast("type[Provider]", installed()[contract].load())
+    return adapter if contract == name else type(adapter.__name__, (adapter,), {"name": name})

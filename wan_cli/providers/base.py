@@ -27,9 +27,10 @@ from pydantic import (
     WrapValidator,
 )
 
-from wan_cli.catalog import Capabilities, capabilities
+from wan_cli.catalog import Capabilities
 from wan_cli.errors import WanError
 from wan_cli.models import Answer, ChargeBasis, Flow, Job, LocalFile, Media, Output, Pending, Upload
+from wan_cli.registry import capabilities
 
 TaskId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,200}$")]
 """A provider's task id; anything else never becomes part of an address (reliability.md R07, R08)."""

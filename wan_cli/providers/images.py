@@ -71,7 +71,7 @@ class Images(Reply):
         status = (self.status or first.status or "").casefold()
         if task_id is None or status not in QUEUED:
             return None
-        return Pending(task_id=task_id, ref={"task_id": task_id}, note=status)
+        return Pending(task_id=task_id, ref={"task_id": task_id}, note=status, facts=Facts())
 
 
 class _Result(Reply):

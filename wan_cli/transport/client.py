@@ -143,7 +143,8 @@ class Api:
         if origin != self.origin:
             raise KeyOrigin(f"a request to {origin} would carry the key of {self.origin}", hint="wan help environment")
         wire = sendable(request)
-        wire.headers["Authorization"] = f"Bearer {self._key()}"
+        if key := self._key():
+            wire.headers["Authorization"] = f"Bearer {key}"
         wire.headers["User-Agent"] = USER_AGENT
         limits = self.deadlines
         upload = request.extensions.get("form") is not None

@@ -1,0 +1,105 @@
+"""The pictures, videos and sounds of a call, each with its role; and whether a picture or a video is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from wan_cli.catalog import Inputs, Offer
+from wan_cli.cli.prompt import asset_path
+from wan_cli.errors import FileInvalid, UsageError
+from wan_cli.media import local_file, mime_of_extension, sniff
+from wan_cli.models import Kind, Media, Role, Verb
+from wan_cli.registry import capabilities, names
+from wan_cli.text import one_line
+
+if TYPE_CHECKING:
+    from wan_cli.cli.context import App
+    from wan_cli.cli.options import Making
+
+ROLES: Mapping[str, Role] = {
+    "mask": "mask", "first_frame": "first_frame", "last_frame": "last_frame", "first_clip": "first_clip",
+    "audio": "driving_audio", "voice": "voice",
+}  # fmt: skip
+"""Which option brings a medium of which role."""
+
+NATURAL: Mapping[Role, Kind] = {"first_clip": "video", "driving_audio": "audio", "voice": "audio"}
+"""The kind of what an option brings, where it is no picture."""
+
+VIDEO_ONLY = ("duration", "resolution", "first_frame", "last_frame", "first_clip", "audio", "voice", "audio_setting")
+"""Options that only a video has: one of them chooses a video model (interface.md, section 1)."""
+
+
+def wanted_kind(app: App, options: Making) -> Kind:
+    """Return what is wanted: a video by the model, a video-only option or an output named so; else a picture.
+
+    Raises ``UsageError`` where a picture's model is given a video's option.
+    """
+    named = options.model or app.config.get("model")
+    known = next((entry for name in names() if named and (entry := capabilities(name).find(named))), None)
+    said = next((name for name in VIDEO_ONLY if getattr(options, name) is not None), None)
+    mime = mime_of_extension(options.output or "")
+    if known is None:
+        return "video" if said or (mime or "").startswith("video/") else "image"
+    if said and known.makes != "video":
+        raise UsageError(
+            f"--{said.replace('_', '-')}: {known.name} makes pictures", hint="use -m wan2.7-video"
+        )  # fmt: skip
+    return known.makes
+
+
+def read_media(verb: Verb, assets: Sequence[str], options: Making, makes: Kind) -> dict[tuple[str, str], Media]:
+    """Return the media in order, by role and word: what stands before the prompt first, then what options name.
+
+    Files are not opened yet: what they may be is known when the provider is. Raises ``UsageError``.
+    """
+    drafts: dict[tuple[str, str], Media] = {}
+    for place, asset in enumerate(assets):
+        kind = _kind(asset) if makes == "video" else "image"
+        role: Role = "reference"
+        if verb == "edit" and (makes == "image" or kind == "video"):
+            role = "edit_source"
+        drafts[f"{place}:{role}", asset] = _draft(asset, role, kind)
+    for option, role in ROLES.items():
+        if (asset := getattr(options, option)) is not None:
+            natural: Kind = (
+                "video" if role == "first_clip" else "audio" if role in ("driving_audio", "voice") else "image"
+            )
+            drafts[role, asset] = _draft(asset, role, natural)
+    return drafts
+
+
+def _kind(asset: str) -> Kind:
+    """Tell a video from a picture: by the name, else by the first bytes; addresses without a name are pictures."""
+    mime = mime_of_extension(urlsplit(asset).path if "://" in asset else asset)
+    if mime is None and "://" not in asset and asset != "-":
+        try:
+            with Path(asset).open("rb") as file:
+                mime = sniff(file.read(512))
+        except (OSError, ValueError):
+            mime = None
+    return "video" if (mime or "").startswith("video/") else "audio" if (mime or "").startswith("audio/") else "image"
+
+
+def _draft(asset: str, role: Role, kind: Kind) -> Media:
+    if "://" not in asset:
+        return Media(role=role, kind=kind)
+    parts = urlsplit(asset)
+    if parts.scheme != "https" or not parts.hostname or parts.username:
+        raise UsageError(f"{one_line(asset)}: an address must be https://, without a user name", hint="or give a file")
+    return Media(role=role, kind=kind, url=asset)
+
+
+def checked(app: App, medium: Media, offer: Offer, asset: str) -> Media:
+    """Open and check a local file against the limits of its role. Raises ``FileInvalid``; nothing was sent."""
+    if medium.url:
+        return medium
+    inputs = offer.roles.get(medium.role) or offer.inputs or Inputs(count=(0, 0))
+    if not inputs.kinds or medium.kind not in inputs.kinds:
+        raise FileInvalid(f"{asset} is a {medium.kind}, which cannot stand here")
+    path = asset_path(app, asset, app.state / "scratch")
+    label = "picture" if medium.kind == "image" else medium.kind
+    return replace(medium, file=local_file(path, inputs, kind=medium.kind, label=label))

@@ -1,0 +1,75 @@
+"""``wan auth list`` and ``wan config show``: what is in force, and where it was set. A key itself is never shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from wan_cli.config import config_path, state_folder
+from wan_cli.errors import UsageError, WanError
+from wan_cli.registry import capabilities, names
+from wan_cli.text import one_line
+from wan_cli.ui.tables import table
+
+if TYPE_CHECKING:
+    from wan_cli.cli.context import App
+    from wan_cli.cli.options import Talk
+
+KEY_COLUMNS = ("provider", "key", "origin", "base_url", "base_url_source", "problem")
+SETTING_COLUMNS = ("setting", "value", "source")
+BUILT_IN = "built-in"
+
+
+def keys(app: App, action: str, options: Talk) -> int:
+    """List each provider's key: where it comes from, the origin it is bound to, and what stands in its way."""
+    if action != "list":
+        raise UsageError(f"wan auth {one_line(action)}: the action is list", hint="wan auth list")
+    app.use(sandbox=options.sandbox, quiet=options.quiet)
+    rows = [_key_row(app, name) for name in names()]
+    if app.say_json == "json":
+        return app.emit([], None, 0, auth=rows)
+    table(rows, KEY_COLUMNS, app.streams)
+    return 0
+
+
+def _key_row(app: App, name: str) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(KEY_COLUMNS)
+    row["provider"] = name
+    try:
+        account = app.account(name)
+    except WanError as error:
+        return {**row, "problem": error.message}
+    row |= {"base_url": account.base_url, "base_url_source": account.base_source}
+    if account.open:
+        return {**row, "key": "none needed"}
+    if account.key is None:
+        return {**row, "problem": f"{capabilities(name).key_env} is not set"}
+    row |= {"key": account.key.source, "origin": account.key.origin}
+    if account.key.origin != account.origin:
+        row["problem"] = f"the base URL is {account.origin}, so this key is not sent"
+    return row
+
+
+def settings(app: App, action: str, options: Talk) -> int:
+    """List every effective setting and where it was set."""
+    if action != "show":
+        raise UsageError(f"wan config {one_line(action)}: the action is show", hint="wan config show")
+    app.use(sandbox=options.sandbox, quiet=options.quiet)
+    config = app.config
+    user = str(config.user_file or config_path(app.env))
+    found = [(name, setting.value, setting.source) for name, setting in config.settings.items()]
+    found += [("max_cost", cap.value, cap.source) for cap in config.caps]
+    found += [("spend.ask_above", amount, user) for amount in config.ask_above]
+    found.append(("privacy.store_prompts", config.store_prompts, BUILT_IN if config.store_prompts else user))
+    for name, price in config.prices.items():
+        found.append((f'prices."{name}"', f"{price.amount:g} {price.unit} per {price.per}", user))
+    for name, entry in config.tables.items():
+        said = entry.model_dump(exclude_defaults=True) | entry.quirks
+        found += [(f"providers.{name}.{key}", value, user) for key, value in said.items()]
+    state = "WAN_STATE_DIR" if app.env.get("WAN_STATE_DIR") else BUILT_IN
+    found.append(("state folder", str(state_folder(app.env)), state))
+    found.append(("configuration file", user, "found" if config.user_file else "not there"))
+    rows = [dict(zip(SETTING_COLUMNS, row, strict=True)) for row in found]
+    if app.say_json == "json":
+        return app.emit([], None, 0, config=rows)
+    table(rows, SETTING_COLUMNS, app.streams)
+    return 0
