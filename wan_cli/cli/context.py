@@ -207,18 +207,8 @@ class App:
         from wan_cli.providers import load
 
         account, adapter = self.account(name), load(name)
-        for quirk, value in account.quirks.items():
-            allowed = adapter.quirk_values.get(quirk)
-            if allowed is None or not any(
-                value is one or (type(value) is type(one) and value == one) for one in allowed
-            ):
-                known = ", ".join(
-                    f"{key} ({' or '.join(map(str, values))})" for key, values in adapter.quirk_values.items()
-                )
-                raise ConfigInvalid(
-                    f"[providers.{name}] {quirk} = {value!r} is not a setting of {name}; it has: {known or 'none'}",
-                    hint=f"edit {self.config.user_file}",
-                )
+        if wrong := adapter.quirk_fault(account.quirks):
+            raise ConfigInvalid(f"[providers.{name}] {wrong}", hint=f"edit {self.config.user_file}")
         return adapter(account.base_url, account.quirks)
 
     def service(self, name: str) -> Service:
@@ -251,10 +241,12 @@ class App:
     def _wire(self, contract: str) -> httpx.AsyncBaseTransport | None:
         if not self.sandbox:
             return None
+        from wan_cli.registry import capabilities
         from wan_cli.sandbox.transport import InProcess
 
         waits = {name: part for name, part in self.engine_parts.items() if name == "sleep"}
-        return InProcess(self.world, contract, faults=self.faults, **waits)
+        own = contract if contract == "results" else capabilities(contract).contract
+        return InProcess(self.world, own, faults=self.faults, **waits)
 
     def crash_file(self, text: str) -> Path | None:
         """Keep a redacted traceback where only the user can read it."""

@@ -144,6 +144,18 @@ class Provider(ABC):
                 return base.removesuffix(suffix)
         return base
 
+    @classmethod
+    def quirk_fault(cls, quirks: Mapping[str, Any]) -> str | None:
+        """Return what is wrong with the switches of a configuration, or ``None``."""
+        for name, value in quirks.items():
+            allowed = cls.quirk_values.get(name, ())
+            if not any(type(value) is type(one) and value == one for one in allowed):
+                known = ", ".join(
+                    f"{key} ({' or '.join(map(str, values))})" for key, values in cls.quirk_values.items()
+                )
+                return f"{name} = {value!r} is not a setting of {cls.name}; it has: {known or 'none'}"
+        return None
+
     def request(
         self,
         method: str,
