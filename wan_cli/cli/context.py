@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wan_cli import errors
-from wan_cli.errors import ConfigInvalid, UsageError, WanError
+from wan_cli.errors import ConfigInvalid, UsageError, WanError, WriteFailed
 from wan_cli.ui.streams import Streams
 
 if TYPE_CHECKING:
@@ -166,13 +166,8 @@ class App:
 
         base_url, table = capabilities(provider).base_url, self.config.tables.get(provider)
         key = Key("the sandbox", origin_of(base_url), lambda: CONTRACTS[capabilities(provider).contract].KEY)
-        return Account(
-            provider=provider,
-            base_url=base_url,
-            base_source="the sandbox",
-            key=key,
-            quirks=table.quirks if table else {},
-        )
+        quirks = table.quirks if table else {}
+        return Account(provider=provider, base_url=base_url, base_source="the sandbox", key=key, quirks=quirks)
 
     def has_key(self, provider: str) -> bool:
         """Tell whether there is a key for the provider."""
@@ -187,10 +182,9 @@ class App:
 
     def key_print(self, provider: str) -> str:
         """Return a fingerprint of the key, so that a task of another account is noticed (reliability.md T11)."""
-        import hashlib
         import hmac
 
-        return hmac.new(b"wan key print", self.secret(provider).encode(), hashlib.sha256).hexdigest()[:8]
+        return hmac.digest(b"wan key print", self.secret(provider).encode(), "sha256").hex()[:8]
 
     def price(self, model: Model) -> Price | None:
         """Return the user's own price for a model, else the catalogue's; ``None`` is unknown."""
@@ -254,7 +248,8 @@ class App:
             folder = self.state
             self._private(folder)
             path = folder / f"crash-{int(self.now())}.txt"
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            own = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(own, "w", encoding="utf-8") as file:
                 file.write(text)
         except OSError:
             return None
@@ -288,14 +283,15 @@ class App:
 
     def finish(self, code: int) -> int:
         """Close what was opened. A reader of standard output that went away is 141, a full disk there 12."""
+        from wan_cli.ui.messages import say_error
+
         if self._ledger is not None:
             self._ledger.close()
             self._ledger = None
         if self.streams.stdout_broken:
             return 141
         if self.streams.stdout_error is not None and code == 0:
-            self.streams.say(f"error: standard output cannot be written: {self.streams.stdout_error.strerror}")
-            self.streams.say("charged: unknown")
-            self.streams.say("hint: wan status")
-            return 12
+            why = self.streams.stdout_error.strerror
+            say_error(self.streams, WriteFailed(f"standard output cannot be written: {why}", charged="unknown"))
+            return WriteFailed.default_exit
         return code

@@ -9,7 +9,6 @@ client; the engine does the waiting and the transport the sending, for every ada
 from __future__ import annotations
 
 import json
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from pydantic import (
 from wan_cli.catalog import Capabilities
 from wan_cli.errors import WanError
 from wan_cli.models import Answer, ChargeBasis, Flow, Job, LocalFile, Media, Output, Pending, Upload
+from wan_cli.providers.envelopes import read_error
 from wan_cli.registry import capabilities
 
 TaskId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,200}$")]
@@ -222,7 +222,7 @@ class Provider(ABC):
             data = json.loads(response.content)
         except (ValueError, RecursionError):
             data = None
-        found = _read_error(data) if isinstance(data, dict) else None
+        found = read_error(data) if isinstance(data, dict) else None
         if response.is_success and (found is None or self.is_answer(data)):
             return None
         code, message, request_id = found or (None, response.text[:500], None)
@@ -250,41 +250,6 @@ class Provider(ABC):
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(map(str, first["loc"]))
             raise Unreadable(f"{place}: {first['msg']}" if place else str(first["msg"])) from error
-
-
-def _text(value: Any) -> str | None:
-    """Return a code or an id as text: it may be a string, a number or null; an empty one says nothing."""
-    return None if value is None or value == "" or isinstance(value, (dict, list)) else str(value)
-
-
-_IN_MESSAGE = re.compile(r"\(request id: ([A-Za-z0-9_-]+)\)")
-_REQUEST_ID = re.compile(r"req[_-][A-Za-z0-9_-]+|[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}")
-"""What Modelverse's gateway writes into ``param``, which is a parameter's name elsewhere (contracts.md 2.6)."""
-
-
-def _read_error(data: Mapping[str, Any]) -> tuple[str | None, str, str | None] | None:
-    """Return code, message and request id of the first error form that fits."""
-    error, detail = data.get("error"), data.get("detail")
-    outer_id = _text(data.get("request_id")) or _text(data.get("requestId"))
-    if isinstance(error, Mapping):
-        message = _text(error.get("message")) or ""
-        inner = _text(error.get("requestId")) or _text(error.get("request_id"))
-        param = _text(error.get("param")) or ""
-        inner = inner or (param if _REQUEST_ID.fullmatch(param) else None)
-        quoted = _IN_MESSAGE.search(message)
-        code = _text(error.get("code")) or _text(error.get("type"))
-        return code, message, inner or outer_id or (quoted[1] if quoted else None)
-    if isinstance(error, str) and error:
-        return None, error, outer_id
-    if data.get("code") is not None and isinstance(data.get("message"), str):
-        return _text(data["code"]), data["message"], outer_id
-    if isinstance(detail, str) and detail:
-        return None, detail, outer_id
-    if isinstance(detail, list) and detail:
-        return None, "; ".join(str(d.get("msg", d)) if isinstance(d, Mapping) else str(d) for d in detail), outer_id
-    if data.get("success") is False:
-        return None, _text(data.get("message")) or "the provider reports no success", outer_id
-    return None
 
 
 def outputs(urls: Sequence[str | None]) -> tuple[Output, ...]:
