@@ -93,6 +93,16 @@ def test_wait_to_standard_output(live: Cli, bought: str) -> None:
     assert live.run("wait", bought, "-o", "-").raw == picture(2048, 2048)
 
 
+def test_wait_saves_what_went_to_standard_output(live: Cli, bought: str) -> None:
+    """Results that are here, or went through a pipe, are brought once more where -o asks for them elsewhere."""
+    assert live.run("wait", bought, "-o", "-").code == 0
+    for name in ("fox.png", "again.png"):
+        ran = live.run("wait", bought, "-o", name)
+        assert (ran.code, ran.lines) == (0, [name])
+        assert (live.cwd / name).is_file()
+    assert live.provider.purchases == 1
+
+
 def test_wait_without_download(live: Cli, bought: str) -> None:
     """--no-download prints the address."""
     assert live.run("wait", bought, "--no-download").lines == [f"{live.provider.url}/results/task_1/1.png"]

@@ -155,7 +155,7 @@ def wait(app: App, names: list[str], options: Collecting) -> int:
     timeout = app.config.get("timeout") if options.timeout is None else options.timeout
     limit = seconds(timeout) if timeout else None
     tasks = [_find(app, name) for name in names] if names else _outstanding(app)
-    tasks = [_retargeted(app, reopened(task), options, len(tasks)) for task in tasks]
+    tasks = [_retargeted(app, reopened(task, anew=options.output is not None), options, len(tasks)) for task in tasks]
     for task in tasks:
         if task.state.kind in ("pending", "sending", "done"):
             _same_account(app, task)

@@ -29,22 +29,20 @@ def task_outcome(task: Task, wish: Wish) -> WanError | None:
     if known := task_error(task):
         return known
     match task.state:
-        case Saved(files=files) if len(files) < task.job.n:
-            return errors.Partial(
-                f"{len(files)} of {task.job.n} results were delivered and are saved", hint=f"wan status {task.name}"
-            )
-        case Saved() if wish.strict and task.differences:
-            return errors.DeliveryMismatch("; ".join(task.differences), hint=f"wan status {task.name}")
         case Saved():
-            return None
+            return _saved_outcome(task, task.state, wish)
         case Pending() if not wish.wait:
             return None
         case Done() if not (wish.wait and wish.download):
             return None
-        case New():
-            code = 128 + (wish.signal or 2)
+        case New() if wish.signal:
             return errors.Interrupted(
-                "stopped before anything was sent", hint="run the command again", charged="no", exit_code=code
+                "stopped before anything was sent", hint="run the command again", charged="no",
+                exit_code=128 + wish.signal,
+            )  # fmt: skip
+        case New():
+            return errors.UsageError(
+                f"{task.id} was planned and never sent", hint="run the command that planned it again"
             )
         case Sending():
             return errors.OutcomeUnknown("the answer to the purchase was not seen", hint=f"wan wait {task.id}")
@@ -55,6 +53,16 @@ def task_outcome(task: Task, wish: Wish) -> WanError | None:
             )  # fmt: skip
         case _:
             return errors.StillRunning("still running; nothing is lost", hint=f"wan wait {task.name}")
+
+
+def _saved_outcome(task: Task, state: Saved, wish: Wish) -> WanError | None:
+    """Hold what is on disk against what was asked for."""
+    if len(state.files) < task.job.n:
+        message = f"{len(state.files)} of {task.job.n} results were delivered and are saved"
+        return errors.Partial(message, hint=f"wan status {task.name}")
+    if wish.strict and task.differences:
+        return errors.DeliveryMismatch("; ".join(task.differences), hint=f"wan status {task.name}")
+    return None
 
 
 def overall(ends: Sequence[WanError | None], *, signal: int | None = None) -> WanError | None:

@@ -205,7 +205,7 @@ class _Desk:
         first, total = naming_numbers(task, delivered)
         return naming.final_paths(
             task.target.template or "", 1, ext, first=first + index - 1, total=total,
-            values={"id": task.id, "task": task.id},
+            values={"id": task.id, "task": task.id, "provider": task.provider, "model": task.job.model},
         )[0]  # fmt: skip
 
 
@@ -271,11 +271,14 @@ def _saved(engine: Engine, task: Task) -> Task:
     return engine.save(task)
 
 
-def reopened(task: Task) -> Task:
-    """Return a saved task whose files are gone as one to collect again; as it is where that cannot be."""
-    if not isinstance(task.state, Saved) or all(_whole(file) for file in task.state.files):
+def reopened(task: Task, *, anew: bool = False) -> Task:
+    """Return a saved task whose files are gone as one to collect again; as it is where that cannot be.
+
+    ``anew`` wants the results once more though they are here, or went to standard output.
+    """
+    if not isinstance(task.state, Saved) or task.task_id is None:
         return task
-    if task.task_id is None or any(file.path is None for file in task.state.files):
+    if not anew and all(file.path is None or _whole(file) for file in task.state.files):
         return task
     ended = task.finished_at or task.created_at  # tells the engine that this is no task on its first way
     return replace(task, state=Pending(task_id=task.task_id, ref={"task_id": task.task_id}), finished_at=ended)
