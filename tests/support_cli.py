@@ -159,6 +159,7 @@ class Cli:
         self.env: dict[str, str] = {}
         self.clock = Clock()
         self.engine: dict[str, Any] = {}
+        self.world: dict[str, Any] = {}
         self.key_files: list[Path] = []
         self.provider: Any = None
 
@@ -174,7 +175,7 @@ class Cli:
             streams=Streams(stdout=out, stderr=err, stdout_tty="stdout" in tty, stderr_tty="stderr" in tty,
                             env=surroundings),
             env=surroundings, cwd=cwd or self.cwd, now=self.clock, engine_parts=self._parts(),
-            world_parts={"clock": self.clock, "draw": drawn},
+            world_parts={"clock": self.clock, "draw": drawn, **self.world},
             stdin=None if stdin is None else Input(stdin.encode() if isinstance(stdin, str) else stdin,
                                                    tty="stdin" in tty),
         )  # fmt: skip

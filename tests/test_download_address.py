@@ -101,16 +101,19 @@ def test_d14_addresses_that_are_refused(origin: str, raw: str) -> None:
     assert caught.value.message.isprintable()
 
 
-@pytest.mark.parametrize("raw", ["file:///home/x.jpg", "FILE:x", "C:\\out\\x.png", "c:/out/x.png"])
+@pytest.mark.parametrize("raw", [
+    "file:///home/x.jpg", "FILE:x", "C:\\out\\x.png", "c:/out/x.png", "/home/me/.xinference/image/a.jpg", "/tmp/a.png",
+])  # fmt: skip
 def test_a_path_on_the_servers_machine_is_explained(raw: str) -> None:
     """A file path is refused with the way to get bytes instead."""
-    with pytest.raises(DownloadFailed, match="b64_json"):
+    with pytest.raises(DownloadFailed, match="on its own machine") as refused:
         Rules("http://127.0.0.1:1").result(raw)
+    assert "b64_json" in refused.value.hint
 
 
 @pytest.mark.parametrize(("raw", "url"), [
     ("/v1/files/a.png?x=1#top", "https://rivya.ai/v1/files/a.png?x=1"),
-    ("/home/x.jpg", "https://rivya.ai/home/x.jpg"),
+    ("/generated-images/x.jpg", "https://rivya.ai/generated-images/x.jpg"),
     ("files/a.png", "https://rivya.ai/files/a.png"),
     ("/../../a.png", "https://rivya.ai/a.png"),
 ])  # fmt: skip

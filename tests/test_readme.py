@@ -39,6 +39,7 @@ from wan_cli.config.shapes import (
 )
 from wan_cli.models import Done, Job, Pending
 from wan_cli.naming import FIELDS
+from wan_cli.providers import load
 from wan_cli.providers.base import Provider
 from wan_cli.registry import BUILTIN, capabilities
 
@@ -181,9 +182,9 @@ def _makes(offered: Capabilities) -> str:
     """Say what a provider makes: verbs, sizes and price of each model."""
     said = []
     for model in offered.models:
-        sizes = list(dict.fromkeys(size for offer in model.verbs.values() for size in offer.sizes))
+        sizes = dict.fromkeys(size for offer in model.verbs.values() for size in (*offer.sizes, *offer.resolutions))
         price = f"{model.price.amount:g} {model.price.unit} a {model.price.per}" if model.price else "price unknown"
-        said.append(f"`{model.name}`: {', '.join(model.verbs)}; {', '.join(sizes)}; {price}")
+        said.append(f"`{model.name}`: {'; '.join(filter(None, [', '.join(model.verbs), ', '.join(sizes), price]))}")
     return "<br>".join(said)
 
 
@@ -245,10 +246,8 @@ def test_every_setting_is_shown() -> None:
         assert _fields(shape) <= words, shape
     assert _fields(Defaults) - {"providers"} == set(tomllib.loads(project))
     for name, table in tomllib.loads(user)["providers"].items():
-        from wan_cli.providers import load
-
         quirks = table.keys() - _fields(ProviderTable)
-        assert quirks <= load(name).quirk_values.keys()
+        assert quirks <= load(table.get("contract", name)).quirk_values.keys()
     assert {*VARIABLES.values(), "WAN_CONFIG", "WAN_STATE_DIR"} <= set(re.findall(r"WAN_[A-Z_]+", TEXT))
 
 

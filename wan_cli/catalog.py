@@ -30,13 +30,13 @@ class Price:
 class Inputs:
     """How many media of one role a verb takes, and what each may be. Sides in pixels, ``max_bytes`` in bytes.
 
-    ``remote_only`` are kinds that go as an address only; ``local_only`` where an address is not taken.
+    ``remote_only`` are kinds that go as an address only, ``local_only`` those that do not go as one.
     """
 
     count: tuple[int, int]
     kinds: tuple[Kind, ...] = ("image",)
     remote_only: tuple[Kind, ...] = ()
-    local_only: bool = False
+    local_only: tuple[Kind, ...] = ()
     mimes: tuple[str, ...] = ()
     max_bytes: int | None = None
     sides: tuple[int, int] | None = None
@@ -128,7 +128,7 @@ class Capabilities:
 
 
 def _pair(value: list[int] | None) -> tuple[int, int] | None:
-    return None if value is None else (value[0], value[1])
+    return (value[0], value[1]) if value else None
 
 
 def _seconds(value: list[int] | dict[str, int] | None) -> tuple[int, ...]:
@@ -143,7 +143,7 @@ def _inputs(data: Mapping[str, Any]) -> Inputs:
         count=(data["count"][0], data["count"][1]),
         kinds=tuple(data.get("kinds", ("image",))),
         remote_only=tuple(data.get("remote_only", ())),
-        local_only=data.get("local_only", False),
+        local_only=tuple(data.get("local_only", ())),
         mimes=tuple(data.get("mimes", ())),
         max_bytes=data.get("max_bytes"),
         sides=_pair(data.get("sides")),

@@ -8,7 +8,7 @@ from typing import Any
 
 from wan_cli.catalog import Inputs, Model, Offer
 from wan_cli.errors import UnsupportedOption, UsageError
-from wan_cli.models import Job, Media
+from wan_cli.models import Job, Kind, Media
 from wan_cli.registry import who_can
 
 FLAGS = {
@@ -25,8 +25,11 @@ def fit_video(job: Job, model: Model, offer: Offer) -> Job:
     """Check what only videos have. Raises ``UsageError`` or ``UnsupportedOption``; nothing was sent."""
     if job.size:
         raise UsageError(f"--size {job.size}: a video has --resolution and --aspect", hint="use --resolution 720p")
+    if job.route == "sync":
+        raise UnsupportedOption("--sync: a video is always made as a task", hint="leave --sync out")
     check_roles(job, model, offer)
     _check_duration(job, model, offer)
+    _check_negative(job, model, offer)
     if job.aspect:
         _check_aspect(job, model, offer)
     return _fit_resolution(job, model, offer)
@@ -62,17 +65,23 @@ def _check_place(media: Media, model: Model, inputs: Inputs | None) -> None:
     if inputs is None:
         return
     if media.kind not in inputs.kinds:
-        wanted = " or ".join("a picture" if kind == "image" else f"a {kind}" for kind in inputs.kinds)
-        raise UsageError(f"{FLAGS.get(media.role, media.role.replace('_', ' '))} is {wanted}, got a {media.kind}")
+        wanted = " or ".join(map(_spoken, inputs.kinds))
+        place = FLAGS.get(media.role, media.role.replace("_", " "))
+        raise UsageError(f"{place} is {wanted}, got {_spoken(media.kind)}")
     if media.url is None and media.kind in inputs.remote_only:
         raise UnsupportedOption(
-            f"{model.provider} takes a {media.kind} only as an https:// address",
+            f"{model.provider} takes {_spoken(media.kind)} only as an https:// address",
             hint="put it where the provider can fetch it, and give the address",
         )
-    if media.url is not None and inputs.local_only:
+    if media.url is not None and media.kind in inputs.local_only:
         raise UnsupportedOption(
-            f"{model.provider} takes local files only, not addresses", hint="download the file, and give its path"
+            f"{model.provider} takes {_spoken(media.kind)} only as a local file, not as an address",
+            hint="download the file, and give its path",
         )
+
+
+def _spoken(kind: Kind) -> str:
+    return {"image": "a picture", "video": "a video", "audio": "sound"}[kind]
 
 
 def _check_duration(job: Job, model: Model, offer: Offer) -> None:
@@ -86,6 +95,15 @@ def _check_duration(job: Job, model: Model, offer: Offer) -> None:
             f"--duration {job.duration}: {model.name} on {model.provider} makes {_seconds(allowed)} with {job.verb}"
             + _tail(able),
             hint=f"use -p {able[0]}" if able else f"wan models {model.provider}",
+        )
+
+
+def _check_negative(job: Job, model: Model, offer: Offer) -> None:
+    given = len(job.negative or "")
+    if offer.negative_max and given > offer.negative_max:
+        raise UsageError(
+            f"--negative has {given:,} characters; {model.name} on {model.provider} takes {offer.negative_max:,}",
+            hint="shorten it",
         )
 
 

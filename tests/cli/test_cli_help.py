@@ -70,7 +70,7 @@ def test_help_of_a_command(wan: Run, name: str) -> None:
     assert f"wan {name}" in ran.out
     for option in options_of(ran) - {"-", "--"}:
         if option.startswith("--"):
-            taken = wan(name, option, "--help", command=False)
+            taken = wan(name, "--help", option, command=False)
             assert "No such option" not in taken.err, option
 
 

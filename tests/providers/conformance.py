@@ -20,17 +20,18 @@ import functools
 import io
 import json
 import ssl
-from collections.abc import Callable, Iterator
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wan_cli.catalog import Model, Offer
+from wan_cli.catalog import Inputs, Model, Offer
 from wan_cli.download import Fetcher, result_client
 from wan_cli.engine import Engine, Service
 from wan_cli.errors import UsageError
@@ -44,9 +45,11 @@ from wan_cli.models import (
     Failed,
     File,
     Job,
+    Kind,
     Lost,
     Media,
     Pending,
+    Role,
     Saved,
     State,
     Target,
@@ -61,6 +64,8 @@ from wan_cli.sandbox import InProcess, World
 from wan_cli.transport.client import AnswerLost, Api
 from wan_cli.transport.drive import Refusal, drive
 
+SUFFIXES: dict[Kind, str] = {"image": "png", "video": "mp4", "audio": "mp3"}
+OPTIONS: dict[str, Any] = {"watermark": True, "thinking": True, "negative": "blur", "audio_setting": "auto"}
 TOKEN = "wan-conformance-0123456789abcdef"
 BEGIN = 1_795_251_600.0
 """2026-11-21T09:00:00Z."""
@@ -68,9 +73,10 @@ BEGIN = 1_795_251_600.0
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One provider, on one of its routes.
+    """One provider, on one of its routes, for one kind of result.
 
     ``key`` is the one its contract takes; ``n`` how many pictures a request asks for (1 where it cannot ask for more).
+    ``takes`` says whether ``wire`` takes a change right at a documented limit, where it plays one server of many.
     """
 
     label: str
@@ -80,6 +86,8 @@ class Candidate:
     model: str
     route: Literal["sync", "async"] | None = None
     n: int = 1
+    makes: Kind = "image"
+    takes: Callable[[Mapping[str, Any]], bool] = lambda said: True
     purchases: Callable[[World], int] = lambda world: len(world.purchases())
 
     @functools.cached_property
@@ -89,15 +97,21 @@ class Candidate:
 
     @property
     def models(self) -> list[Model]:
-        """Its picture models."""
-        return [model for model in self.provider.capabilities.models if model.makes == "image"]
+        """Its models of this kind."""
+        return [model for model in self.provider.capabilities.models if model.makes == self.makes]
 
     @property
     def offers(self) -> Iterator[tuple[Model, Verb, Offer]]:
-        """What each of its picture models does."""
+        """What each of its models does."""
         for model in self.models:
             for verb, offer in model.verbs.items():
                 yield model, verb, offer
+
+    @property
+    def seeded(self) -> bool:
+        """Are two purchases with the same seed alike? A contract without seeds makes other pictures each time."""
+        model = self.provider.capabilities.find(self.model)
+        return model is not None and model.verbs["generate"].seed is not None
 
 
 def candidates(*rows: Candidate) -> Any:
@@ -165,6 +179,19 @@ def drawn(prompt: str, width: int, height: int, *, seed: int, index: int, **_: A
     return painted(width, height, (seed * 7 + index * 31) % 256)
 
 
+def _box(kind: bytes, *content: bytes) -> bytes:
+    data = b"".join(content)
+    return (len(data) + 8).to_bytes(4, "big") + kind + data
+
+
+def filmed(prompt: str, width: int, height: int, *, seed: int, seconds: float, **_: Any) -> bytes:
+    """Stand in for the sandbox's clips: an MP4 whose boxes tell sides and duration, and whose frames are its seed."""
+    del prompt
+    movie = _box(b"mvhd", struct.pack(">IIIII", 0, 0, 0, 1000, round(seconds * 1000)), bytes(80))
+    track = _box(b"tkhd", bytes(76), struct.pack(">II", width << 16, height << 16))
+    return _box(b"ftyp", b"isom\0\0\2\0isom") + _box(b"moov", movie, _box(b"trak", track)) + _box(b"mdat", b"%d" % seed)
+
+
 @dataclass
 class Bench:
     """A machine: one folder with state and results, one provider behind a wire, and any number of processes."""
@@ -178,7 +205,7 @@ class Bench:
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.provider = self.candidate.provider
-        self.world = World(self.folder / "world", clock=self.clock, draw=drawn)
+        self.world = World(self.folder / "world", clock=self.clock, draw=drawn, film=filmed)
         self.wire = Wire(self.candidate.wire(self.world))
         self.results = Wire(InProcess(self.world, "results"))
 
@@ -193,22 +220,48 @@ class Bench:
         path.write_bytes(painted(512, 512, number))
         return path
 
-    def job(self, verb: Verb = "generate", *, model: str = "", inputs: int | None = None, **said: Any) -> Job:
-        """Return a job within the limits, with as many local pictures as the verb needs."""
+    def clip(self) -> Path:
+        """Make an input video."""
+        path = self.folder / "input.mp4"
+        path.write_bytes(filmed("", 640, 360, seed=1, seconds=4))
+        return path
+
+    def medium(self, role: Role, kind: Kind, number: int, inputs: Inputs) -> Media:
+        """Return an input: a local file, or an address where only those are taken."""
+        if kind in inputs.remote_only or kind == "audio":
+            return Media(role=role, kind=kind, url=f"https://cdn.example.com/{number}.{SUFFIXES[kind]}")
+        path = self.clip() if kind == "video" else self.picture(number)
+        return Media(role=role, kind=kind, file=local_file(str(path), inputs, kind=kind))
+
+    @staticmethod
+    def far(verb: Verb, offer: Offer, count: int) -> Iterator[Media]:
+        """Yield inputs that are somewhere else."""
+        kind = offer.inputs.kinds[0] if offer.inputs else "image"
+        for number in range(count):
+            url = f"https://cdn.example.com/{number}.{SUFFIXES[kind]}"
+            yield Media(role="edit_source" if verb == "edit" else "reference", kind=kind, url=url)
+
+    def job(self, verb: Verb = "generate", *, model: str = "", inputs: int | None = None, roles: Iterable[str] = (),
+            **said: Any) -> Job:  # fmt: skip
+        """Return a job within the limits, with as many local files as the verb needs, and one more for each role."""
         named = self.provider.capabilities.find(model or self.candidate.model)
         assert named is not None
         offer = named.verbs[verb]
         count = (offer.inputs.count[0] if offer.inputs else 0) if inputs is None else inputs
-        media = tuple(
-            Media(role="edit_source" if verb == "edit" else "reference", kind="image",
-                  file=local_file(str(self.picture(number)), offer.inputs))
-            for number in range(1, count + 1) if offer.inputs
-        )  # fmt: skip
-        n = self.candidate.n if offer.count else 1
-        usual = {"prompt": "a paper crane", "size": offer.sizes[0] if offer.sizes else None, "n": n}
+        role: Role = "edit_source" if verb == "edit" else "reference"
+        media = [self.medium(role, offer.inputs.kinds[0], number, offer.inputs)
+                 for number in range(1, count + 1) if offer.inputs]  # fmt: skip
+        media += [
+            self.medium(cast("Role", extra), offer.roles[extra].kinds[0], 9, offer.roles[extra]) for extra in roles
+        ]
+        usual: dict[str, Any] = {"prompt": "a paper crane", "n": self.candidate.n if offer.count else 1}
+        if named.makes == "video":
+            usual |= {"duration": offer.durations[0], "resolution": offer.resolutions[0]}
+        else:
+            usual["size"] = offer.sizes[0] if offer.sizes else None
         usual |= {"seed": 7} if offer.seed else {}
-        return Job(verb=verb, provider=self.provider.name, model=named.name, media=media, route=self.candidate.route,
-                   **(usual | said))  # fmt: skip
+        return Job(verb=verb, provider=self.provider.name, model=named.name, makes=named.makes, media=tuple(media),
+                   route=self.candidate.route, **(usual | said))  # fmt: skip
 
     def task(self, job: Job | None = None, *, name: str = "k3f9x2") -> Task:
         """Plan a task, as the making verbs do."""
@@ -270,6 +323,11 @@ class Bench:
         assert all(len(on_disk[file.path or ""]) == file.bytes for file in task.state.files)
         return task.state.files
 
+    def named(self, files: tuple[File, ...]) -> list[tuple[str, str]]:
+        """Return what tells two deliveries apart: names, and contents or (where no two purchases are alike) sides."""
+        seeded = self.candidate.seeded
+        return [(Path(f.path or "").name, f.sha256 if seeded else f"{f.width}x{f.height}") for f in files]
+
 
 class Conformance:
     """The suite. A subclass names its :func:`candidates`."""
@@ -283,7 +341,7 @@ class Conformance:
     def reference(self, candidate: Candidate, tmp_path: Path) -> list[tuple[str, str]]:
         """Return name and content of the files that an undisturbed run makes."""
         bench = Bench(candidate, tmp_path / "undisturbed")
-        return named(bench.saved(bench.run(bench.task())))
+        return bench.named(bench.saved(bench.run(bench.task())))
 
     def test_every_verb_goes_from_new_to_files(self, candidate: Candidate, tmp_path: Path) -> None:
         """Each verb of each model ends in as many files as asked for, with one purchase, and differs in nothing."""
@@ -294,6 +352,9 @@ class Conformance:
             assert (bench.purchases, task.charged, task.warnings, task.differences) == (1, "yes", (), ())
             bench.run(task)
             assert bench.purchases == 1
+            if model.makes == "video":
+                lasting = [(file.mime, file.duration_s) for file in bench.saved(task)]
+                assert lasting == [("video/mp4", offer.durations[0])]
 
     def test_the_request_is_the_same_every_time(self, bench: Bench) -> None:
         """A submit makes the same bytes for the same job and token, below its own origin and without the key."""
@@ -339,7 +400,7 @@ class Conformance:
     def settled(bench: Bench, task: Task, reference: list[tuple[str, str]]) -> None:
         """Hold a disturbed purchase against what the provider's contract allows; another run changes nothing."""
         if bench.provider.idempotent:
-            assert named(bench.saved(task)) == reference
+            assert bench.named(bench.saved(task)) == reference
         else:
             assert (task.state.kind, task.charged) == ("unknown", "unknown")
         before = bench.purchases
@@ -349,7 +410,7 @@ class Conformance:
     def test_a_connection_that_fails_buys_later(self, bench: Bench, reference: list[tuple[str, str]]) -> None:
         """What certainly was not sent is sent again, with or without a key."""
         bench.wire.before = httpx.ConnectError("refused")
-        assert named(bench.saved(bench.run(bench.task()))) == reference
+        assert bench.named(bench.saved(bench.run(bench.task()))) == reference
         assert bench.purchases == 1
 
     def test_an_accepted_task_is_collected_by_another_process(
@@ -359,7 +420,7 @@ class Conformance:
         task = bench.run(bench.task(), wait=False)
         assert isinstance(task.state, (Pending, Done))
         assert task.charged == "yes"
-        assert named(bench.saved(bench.run(task))) == reference
+        assert bench.named(bench.saved(bench.run(task))) == reference
         assert bench.purchases == 1
 
     def test_a_handle_is_enough(self, bench: Bench, reference: list[tuple[str, str]]) -> None:
@@ -369,7 +430,7 @@ class Conformance:
             assert isinstance(task.state, Done)
             return
         task = bench.store(task, bench.provider.adopt(task.task_id))
-        assert named(bench.saved(bench.run(task))) == reference
+        assert bench.named(bench.saved(bench.run(task))) == reference
         assert bench.purchases == 1
 
     def test_a_finished_task_is_fetched_without_what_is_here(
@@ -384,8 +445,8 @@ class Conformance:
                 Path(file.path or "").unlink(missing_ok=True)
             bench.results.seen.clear()
             again = bench.store(done, replace(done.state, files=files))
-            assert named(bench.saved(bench.run(again))) == reference
-            assert len(bench.results.seen) == len(files) - kept
+            assert bench.named(bench.saved(bench.run(again))) == reference
+            assert len(bench.results.seen) == sum(output.url is not None for output in done.state.outputs[kept:])
         assert bench.purchases == 1
 
     def test_an_ended_task_is_left_alone(self, bench: Bench) -> None:
@@ -410,10 +471,10 @@ class Conformance:
     def test_what_is_documented_is_refused_here(self, bench: Bench) -> None:
         """Each limit of the catalogue is held before any request, with a hint; what is at the limit passes."""
         for model, verb, offer in bench.candidate.offers:
-            for said in beyond(offer, bench.provider.capabilities.param_options):
+            for said in beyond(offer, model.makes, bench.provider.capabilities.param_options):
                 job = bench.job(verb, model=model.name)
                 media = said.pop("media", None)
-                pictures = job.media if media is None else tuple(far(number) for number in range(media))
+                pictures = job.media if media is None else tuple(bench.far(verb, offer, media))
                 with pytest.raises(UsageError) as refused:
                     fit(replace(job, media=pictures, **said), model)
                 assert refused.value.exit_code == 2
@@ -422,8 +483,9 @@ class Conformance:
     def test_what_is_at_the_limit_is_accepted_there(self, candidate: Candidate, tmp_path: Path) -> None:
         """The provider's side takes everything that passes the check here: the limits are not too wide."""
         for model, verb, offer in candidate.offers:
-            bench = Bench(candidate, tmp_path / model.name / verb)
-            for number, said in enumerate(within(offer)):
+            for number, said in enumerate(filter(candidate.takes, within(offer, model.makes))):
+                if number % 8 == 0:  # an account that no dear model uses up
+                    bench = Bench(candidate, tmp_path / model.name / verb / str(number))
                 inputs = said.pop("media", None)
                 job = bench.job(verb, model=model.name, inputs=inputs, **said)
                 task = bench.run(bench.task(job, name=f"{number:06d}"), wait=False)
@@ -451,7 +513,8 @@ class Conformance:
         async def send(request: httpx.Request) -> httpx.Response:
             return httpx.Response(status, content=body, request=request)
 
-        job = Job(verb="generate", provider=provider.name, model=candidate.model, prompt="x", route=candidate.route)
+        job = Job(verb="generate", provider=provider.name, model=candidate.model, makes=candidate.makes,
+                  prompt="x", route=candidate.route)  # fmt: skip
         for flow in (provider.submit(job, token=TOKEN), provider.poll(provider.adopt("task_1"))):
             try:
                 answer = asyncio.run(drive(flow, provider, send))
@@ -480,17 +543,7 @@ answers = st.recursive(
 )
 
 
-def named(files: tuple[File, ...]) -> list[tuple[str, str]]:
-    """Return what tells two deliveries apart: names and contents."""
-    return [(Path(file.path or "").name, file.sha256) for file in files]
-
-
-def far(number: int) -> Media:
-    """Return a picture that is somewhere else."""
-    return Media(role="reference", kind="image", url=f"https://cdn.example.com/{number}.png")
-
-
-def beyond(offer: Offer, params: Any) -> Iterator[dict[str, Any]]:
+def beyond(offer: Offer, makes: Kind, params: Iterable[str]) -> Iterator[dict[str, Any]]:
     """Yield one change to a good job for each limit, just past it."""
     yield {"prompt": "x" * (offer.prompt_max + 1)}
     yield {"prompt": "😀" * (offer.prompt_max // 2 + 1)}
@@ -502,26 +555,45 @@ def beyond(offer: Offer, params: Any) -> Iterator[dict[str, Any]]:
     if offer.seed:
         yield {"seed": offer.seed[1] + 1}
         yield {"seed": -1}
-    yield from ({"size": tier} for tier in ("1K", "2K", "4K") if tier not in offer.sizes)
-    yield from ({"size": size} for size in ("big", "1024", "0x0", "8K"))
-    if offer.pixels:
-        side = int(offer.pixels[1] ** 0.5)
-        yield from ({"size": size} for size in (f"{side + 1}x{side}", "767x768", "767*768"))
     else:
-        yield {"size": "1000x1000"}
+        yield {"seed": 7}
     yield from ({"aspect": aspect} for aspect in ("9:1", "1:9", "wide", "0:1"))
-    yield {"size": "1024x1024", "aspect": "16:9"}
     if offer.inputs is None:
         yield {"media": 1}
     else:
         yield {"media": offer.inputs.count[1] + 1}
         if offer.inputs.count[0]:
             yield {"media": offer.inputs.count[0] - 1}
-    yield from ({option: True} for option in ("watermark", "thinking") if option not in offer.options)
+    yield from ({option: value} for option, value in OPTIONS.items() if option not in offer.options)
     yield from ({"params": {name: 1}} for name in params)
+    yield from beyond_video(offer) if makes == "video" else beyond_picture(offer)
 
 
-def within(offer: Offer) -> Iterator[dict[str, Any]]:
+def beyond_picture(offer: Offer) -> Iterator[dict[str, Any]]:
+    """Yield what only pictures have: tiers and pixels."""
+    if not offer.tiers_as_pixels:
+        yield from ({"size": tier} for tier in ("1K", "2K", "4K") if tier not in offer.sizes)
+    yield from ({"size": size} for size in ("big", "1024", "0x0", "8K"))
+    if offer.pixels:
+        least, most = (int(pixels**0.5) for pixels in offer.pixels)
+        yield {"size": f"{most + 1}x{most}"}
+        if least > 1:
+            yield from ({"size": f"{least - 1}{sign}{least}"} for sign in "x*")
+    else:
+        yield {"size": "1000x1000"}
+    yield {"size": "1024x1024", "aspect": "16:9"}
+
+
+def beyond_video(offer: Offer) -> Iterator[dict[str, Any]]:
+    """Yield what only videos have: seconds and resolutions."""
+    yield from ({"size": size} for size in ("1K", "1024x1024"))
+    yield from ({"duration": seconds} for seconds in (0, -5, 1, 3600, offer.durations[-1] + 1))
+    yield from ({"resolution": name} for name in ("", "8K", "720", "480p"))
+    if offer.negative_max and "negative" in offer.options:
+        yield {"negative": "x" * (offer.negative_max + 1)}
+
+
+def within(offer: Offer, makes: Kind) -> Iterator[dict[str, Any]]:
     """Yield one change to a good job for each limit, right at it."""
     yield {"prompt": "x" * offer.prompt_max}
     if offer.count:
@@ -529,12 +601,28 @@ def within(offer: Offer) -> Iterator[dict[str, Any]]:
     if offer.seed:
         yield from ({"seed": seed} for seed in offer.seed)
     yield {"seed": None}
-    yield from ({"size": tier} for tier in offer.sizes)
+    if offer.inputs and offer.inputs.count[1] > 2:
+        yield {"media": offer.inputs.count[1]}
+    texts: dict[str, tuple[Any, ...]] = {
+        "negative": ("blur", "x" * (offer.negative_max or 100)), "audio_setting": ("auto", "origin"),
+    }  # fmt: skip
+    yield from ({option: value} for option in offer.options for value in texts.get(option, (True, False)))
+    yield from within_video(offer) if makes == "video" else within_picture(offer)
+
+
+def within_picture(offer: Offer) -> Iterator[dict[str, Any]]:
+    """Yield what only pictures have."""
+    yield from ({"size": tier} for tier in (("1K", "2K", "4K") if offer.tiers_as_pixels else offer.sizes))
     yield {"size": None}
     if offer.pixels:
         side, least = int(offer.pixels[1] ** 0.5), int(offer.pixels[0] ** 0.5)
         yield from ({"size": size} for size in (f"{side}x{side}", f"{side}*{side}", f"{least}x{least}", "2176x272"))
     yield from ({"aspect": aspect} for aspect in offer.aspects or ("8:1", "1:8", "16:9", "1:1"))
-    if offer.inputs and offer.inputs.count[1] > 2:
-        yield {"media": offer.inputs.count[1]}
-    yield from ({option: value} for option in offer.options for value in (True, False))
+
+
+def within_video(offer: Offer) -> Iterator[dict[str, Any]]:
+    """Yield what only videos have."""
+    yield from ({"duration": seconds} for seconds in (None, *offer.durations))
+    yield from ({"resolution": name} for name in (None, *offer.resolutions, *map(str.upper, offer.resolutions)))
+    yield from ({"aspect": aspect} for aspect in offer.aspects)
+    yield from ({"roles": tuple(roles)} for roles in offer.sets)

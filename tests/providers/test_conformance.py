@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,21 +19,39 @@ from wan_cli.registry import names  # noqa: E402
 from wan_cli.sandbox import CONTRACTS, InProcess  # noqa: E402
 
 
-def row(name: str, **more: object) -> Candidate:
+def row(name: str, **more: Any) -> Candidate:
     """Return the row of a registered provider, whose contract the sandbox plays."""
-    label = "-".join(filter(None, (name, str(more.get("route") or ""))))
+    said = (name, *(str(more.get(part) or "") for part in ("route", "makes")))
+    quirks: dict[str, Any] = more.pop("quirks", {})
+    label = "-".join(filter(None, (*said, *quirks.values())))
     return Candidate(
-        label=label, adapter=lambda: adapter(name), key=CONTRACTS[name].KEY,
+        label=label, adapter=lambda: adapter(name, **quirks), key=CONTRACTS[name].KEY,
         wire=lambda world: InProcess(world, name), **{"model": "wan2.7-image", **more},  # type: ignore[arg-type]
     )  # fmt: skip
 
 
+def at_openai(said: Mapping[str, Any]) -> bool:
+    """Tell whether gpt-image-1 itself makes this size; the catalogue has what any compatible server may make."""
+    square = said.get("aspect", "1:1") == "1:1" and str(said.get("size", "1K")) in ("1K", "None")
+    return square or said.get("size") == "1024x1024"
+
+
+def not_first_clip(said: Mapping[str, Any]) -> bool:
+    """Tell whether the gateway's flat shape has a name for all that is said: nothing documents one for a clip."""
+    return "first_clip" not in said.get("roles", ())
+
+
+FILM: dict[str, Any] = {"model": "wan2.7-video", "makes": "video"}
 ROWS = (
     row("rivya"),
     row("modelverse", n=3),
     row("modelverse", n=3, route="sync"),
     row("yunwu", n=3, model="wan2.7-image-pro"),
-    row("openai", n=3, model="gpt-image-1"),
+    row("openai", n=3, model="gpt-image-1", takes=at_openai),
+    row("rivya", **FILM),
+    row("modelverse", **FILM),
+    row("toapis", **FILM),
+    row("modelverse", **FILM, quirks={"video_shape": "flat"}, takes=not_first_clip),
 )
 
 

@@ -1,4 +1,4 @@
-"""The sandbox on a port: wan, curl and openai-python as its clients, faults over sockets, and how it starts and ends."""
+"""The sandbox on a port: wan, curl and openai-python as its clients, faults over sockets, how it starts and ends."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ import pytest
 from PIL import Image
 from support_cli import Cli, drawn
 
-from wan_cli.catalog import BUILTIN
 from wan_cli.errors import ConfigInvalid
+from wan_cli.registry import BUILTIN
 from wan_cli.sandbox import serve
 from wan_cli.sandbox.faults import parse_all
 from wan_cli.sandbox.port import Port, base_urls, exports
@@ -39,7 +39,7 @@ WORDS = {
     "modelverse": MV,
     "yunwu": ("generate", "a fox", "-p", "yunwu", "-s", "1K"),
     "openai": ("generate", "a fox", "-p", "openai", "-m", "gpt-image-1"),
-    "toapis": ("generate", "a fox", "-p", "toapis", "-m", "wan2.7-video", "-d", "2"),
+    "toapis": ("generate", "a fox", "-p", "toapis", "-m", "wan2.7-video", "-d", "5"),
 }
 needs_uvicorn = pytest.mark.skipif(importlib.util.find_spec("uvicorn") is None, reason="uvicorn is not installed")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from wan_cli.cli.options import Making
 
 ROLES: Mapping[str, Role] = {
-    "mask": "mask", "first_frame": "first_frame", "last_frame": "last_frame", "first_clip": "first_clip",
+    "mask": "mask", "first_frame": "first_frame", "first_clip": "first_clip", "last_frame": "last_frame",
     "audio": "driving_audio", "voice": "voice",
 }  # fmt: skip
 """Which option brings a medium of which role."""
@@ -51,34 +50,35 @@ def wanted_kind(app: App, options: Making) -> Kind:
     return known.makes
 
 
-def read_media(verb: Verb, assets: Sequence[str], options: Making, makes: Kind) -> dict[tuple[str, str], Media]:
+def read_media(
+    app: App, verb: Verb, assets: Sequence[str], options: Making, makes: Kind
+) -> dict[tuple[str, str], Media]:
     """Return the media in order, by role and word: what stands before the prompt first, then what options name.
 
     Files are not opened yet: what they may be is known when the provider is. Raises ``UsageError``.
     """
     drafts: dict[tuple[str, str], Media] = {}
     for place, asset in enumerate(assets):
-        kind = _kind(asset) if makes == "video" else "image"
+        kind = _kind(app, asset) if makes == "video" else "image"
         role: Role = "reference"
         if verb == "edit" and (makes == "image" or kind == "video"):
             role = "edit_source"
         drafts[f"{place}:{role}", asset] = _draft(asset, role, kind)
     for option, role in ROLES.items():
         if (asset := getattr(options, option)) is not None:
-            natural: Kind = (
-                "video" if role == "first_clip" else "audio" if role in ("driving_audio", "voice") else "image"
-            )
-            drafts[role, asset] = _draft(asset, role, natural)
+            drafts[role, asset] = _draft(asset, role, NATURAL.get(role, "image"))
     return drafts
 
 
-def _kind(asset: str) -> Kind:
+def _kind(app: App, asset: str) -> Kind:
     """Tell a video from a picture: by the name, else by the first bytes; addresses without a name are pictures."""
     mime = mime_of_extension(urlsplit(asset).path if "://" in asset else asset)
     if mime is None and "://" not in asset and asset != "-":
+        path = app.cwd / asset
         try:
-            with Path(asset).open("rb") as file:
-                mime = sniff(file.read(512))
+            if path.is_file():  # opening a pipe without a writer would block for ever (reliability.md I14)
+                with path.open("rb") as file:
+                    mime = sniff(file.read(512))
         except (OSError, ValueError):
             mime = None
     return "video" if (mime or "").startswith("video/") else "audio" if (mime or "").startswith("audio/") else "image"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from wan_cli.catalog import Model
 from wan_cli.errors import KeyMissing, SetupError, UnsupportedOption, UsageError, WanError
 from wan_cli.fit import Fitted, fit
-from wan_cli.registry import ORDER, capabilities, knows, names
+from wan_cli.registry import ORDER, capabilities, every_model, knows, names
 from wan_cli.text import one_line
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def _listed(app: App, job: Job, chosen: Sequence[str], model: str | None, *, nee
         try:
             if need_key and not app.sandbox:
                 app.secret(name)
+            app.provider(name)  # a bad setting shows here, not when the others have been asked
             found.append(_fitted(job, name, model))
         except (UnsupportedOption, SetupError) as error:
             refused = refused or error
@@ -87,14 +88,18 @@ def _fitted(job: Job, provider: str, model: str | None) -> Candidate:
     """Fit ``job`` to the named model, or to the provider's first that can do it."""
     offered = capabilities(provider)
     job = replace(job, provider=provider)
+    entries = [entry for entry in offered.models if entry.makes == job.makes]
+    if not entries:
+        able = ", ".join(dict.fromkeys(entry.provider for entry in every_model() if entry.makes == job.makes))
+        what = "pictures" if job.makes == "image" else f"{job.makes}s"
+        raise UnsupportedOption(f"{provider} makes no {what}; those that do: {able}", hint="wan models")
     if model:
         entry = offered.find(model) or offered.unlisted(model, job.makes)
         return Candidate(entry, fit(replace(job, model=entry.name), entry))
-    refused: UnsupportedOption | None = None
-    entries = [entry for entry in offered.models if entry.makes == job.makes]
+    refused: list[UnsupportedOption] = []
     for entry in entries:
         try:
             return Candidate(entry, fit(replace(job, model=entry.name), entry))
         except UnsupportedOption as error:
-            refused = refused or error
-    raise refused or UnsupportedOption(f"{provider} makes no {job.makes}s", hint="wan models")
+            refused.append(error)
+    raise refused[0]

@@ -79,8 +79,9 @@ class App:
 
         Raises ``UsageError`` for a fault that is none, and for ``--fault`` and ``--latency`` without the sandbox.
         """
+        config = self.config  # read in any case: it brings providers of its own
         self.quiet = quiet
-        self.sandbox = sandbox or self.config.sandbox
+        self.sandbox = sandbox or config.sandbox
         if self.sandbox and not sandbox:
             self.streams.say("sandbox: WAN_SANDBOX is set; nothing is bought")
         asked = [] if play is None else play.fault or []

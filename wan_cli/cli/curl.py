@@ -13,16 +13,22 @@ _SKIPPED = frozenset({"host", "content-length", "accept-encoding", "connection",
 
 
 def as_data(request: httpx.Request, provider: str, key_env: str) -> dict[str, Any]:
-    """Return the request as data: method, url, headers, and the body with placeholders for pictures."""
+    """Return the request as data: method, url, headers, and the body with placeholders for pictures.
+
+    ``key_env`` names the key's variable; it is empty where the server asks for no key.
+    """
     form = request.extensions.get("form")
     body: Any = json.loads(request.content) if request.content else None
     if form is not None:
-        body = {**form.fields, **{name: f"<file:{file.path}>" for name, file in form.files}}
+        files: dict[str, list[str]] = {}
+        for name, file in form.files:
+            files.setdefault(name, []).append(f"<file:{file.path}>")
+        body = {**form.fields, **{name: one if len(one) > 1 else one[0] for name, one in files.items()}}
     return {
         "provider": provider,
         "method": request.method,
         "url": str(request.url),
-        "headers": {"Authorization": f"Bearer ${key_env}", **_headers(request)},
+        "headers": {**({"Authorization": f"Bearer ${key_env}"} if key_env else {}), **_headers(request)},
         "body": body,
         "curl": as_curl(request, key_env),
     }
@@ -31,7 +37,8 @@ def as_data(request: httpx.Request, provider: str, key_env: str) -> dict[str, An
 def as_curl(request: httpx.Request, key_env: str) -> str:
     """Return the command. Pictures inside a JSON body are encoded by the shell that runs it."""
     words = [f"curl --fail-with-body -X {request.method} {shlex.quote(str(request.url))}"]
-    words.append(f'-H "Authorization: Bearer ${key_env}"')
+    if key_env:
+        words.append(f'-H "Authorization: Bearer ${key_env}"')
     words += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in _headers(request).items()]
     form, embedded = request.extensions.get("form"), request.extensions.get("embedded", ())
     after = ""

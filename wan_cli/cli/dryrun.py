@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def show(app: App, tasks: Sequence[Task], lines: Sequence[spend.Line]) -> int:
     """Print every request of ``tasks`` and what they would cost; return 0."""
     adapter = app.provider(tasks[0].provider)
-    key_env = capabilities(adapter.name).key_env
+    key_env = "" if app.account(adapter.name).open else capabilities(adapter.name).key_env
     trace = tasks[0].token  # one upload serves every task of -n
     requests = [request for task in tasks for request in _requests(adapter, task, trace)]
     distinct = {entry["curl"]: entry for entry in (as_data(request, adapter.name, key_env) for request in requests)}

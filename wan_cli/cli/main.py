@@ -36,7 +36,7 @@ COMMANDS = {
     "models": "Show providers, models, options, limits and prices.",
     "auth": "Show where keys come from.",
     "config": "Show the effective settings.",
-    "sandbox": "Serve the offline provider on a port, for curl, SDKs and CI jobs, until Ctrl-C.",
+    "sandbox": "Serve the offline provider on a port, until Ctrl-C.",
     "completion": "Print the completion script for a shell.",
     "help": "Explain a topic.",
 }

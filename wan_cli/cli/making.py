@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 import time
 from collections.abc import Sequence
@@ -109,9 +110,12 @@ def _place(app: App, options: Making, order: Order) -> _Places:
     output = app.config.get("output") if options.output is None else options.output
     job, total = order.fitted.job, sum(line.results for line in order.lines)
     values = {
-        "verb": job.verb, "provider": order.model.provider, "model": order.model.name, "seed": job.seed,
-        "date": time.strftime("%Y-%m-%d", time.localtime(stamp)), "slug": naming.slug(job.prompt),
+        "verb": job.verb, "seed": job.seed, "date": time.strftime("%Y-%m-%d", time.localtime(stamp)),
+        "slug": naming.slug(job.prompt),
     }  # fmt: skip
+    makers = [{"provider": one.model.provider, "model": one.model.name} for one in order.candidates]
+    if len(makers) == 1:  # of several, who makes it is only known when it is made
+        values |= makers[0]
     plan = naming.plan(output, cwd=str(app.cwd), values=values, count=total)
     delivered = [EXTENSIONS[mime] for mime in order.model.formats]
     if plan.wanted_ext and delivered and plan.wanted_ext not in delivered and not options.convert:
@@ -126,13 +130,17 @@ def _place(app: App, options: Making, order: Order) -> _Places:
     ext = plan.wanted_ext or (delivered or [UNKNOWN_EXTENSION])[0]
     if "id" not in naming.parse_template(plan.template):  # an id makes the name new
         own = _own_files(app, options)
-        paths = [path for path in naming.final_paths(plan.template, total, ext) if str(path) not in own]
+        named = [path for maker in makers for path in naming.final_paths(plan.template, total, ext, values=maker)]
+        paths = [path for path in dict.fromkeys(named) if str(path) not in own]
         if check_targets(paths, overwrite=options.overwrite, skip_existing=options.skip_existing) == "skip":
             return _Places(plan, stamp, paths)
     elif options.skip_existing:
         raise UsageError("--skip-existing: a name with {id} never exists yet", hint="name the file: -o '{slug}{ext}'")
     else:
-        trial = naming.final_paths(plan.template, total, ext, values={"id": secrets.token_hex(6)})
+        names = {"id": secrets.token_hex(6)}
+        trial = [
+            path for maker in makers for path in naming.final_paths(plan.template, total, ext, values=names | maker)
+        ]
         check_targets(_apart(trial), overwrite=options.overwrite, skip_existing=False)
     return _Places(plan, stamp)
 
@@ -174,9 +182,9 @@ def _gate(app: App, options: Making, order: Order) -> None:
         caps=caps, max_results=options.max_results, allow_unknown=options.allow_unknown_cost,
         yes=options.yes or options.dry_run, ask_above=above,
     )  # fmt: skip
-    spend.check(order.lines, limits, ask=_asker(app))
-    for candidate in order.candidates[1:]:  # the dearest of a list has to pass, though only the first is asked about
-        spend.check(price_lines(app, candidate, order.jobs), replace(limits, yes=True), ask=None)
+    ask = _asker(app)
+    for candidate in order.candidates:  # the dearest of a list has to pass as well
+        spend.check(price_lines(app, candidate, order.jobs), limits, ask=ask)
 
 
 def _asker(app: App) -> Any:
@@ -185,6 +193,7 @@ def _asker(app: App) -> Any:
     if stdin is None or stdin.closed or not stdin.isatty() or not app.streams.stderr_tty or app.env.get("CI"):
         return None
 
+    @functools.cache  # members of a list that cost the same are one question
     def ask(question: str) -> bool:
         app.streams.stderr.write(f"{question} [y/N] ")
         app.streams.stderr.flush()

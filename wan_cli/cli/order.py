@@ -49,7 +49,7 @@ def read_order(app: App, verb: Verb, words: list[str], options: Making) -> Order
     if verb == "sequence" and options.count is None:
         raise UsageError("sequence needs -n N: how many pictures the set has", hint='wan sequence "…" -n 4')
     makes = wanted_kind(app, options)
-    drafts = read_media(verb, assets, options, makes)
+    drafts = read_media(app, verb, assets, options, makes)
     job = Job(
         verb=verb, provider="", model="", prompt=prompt, makes=makes, media=tuple(drafts.values()),
         size=options.size or (app.config.get("size") if makes == "image" else None),

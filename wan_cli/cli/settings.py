@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from wan_cli.config import config_path, state_folder
 from wan_cli.errors import UsageError, WanError
-from wan_cli.registry import capabilities, names
+from wan_cli.registry import ORDER, capabilities, names
 from wan_cli.text import one_line
+from wan_cli.transport.redact import redact
 from wan_cli.ui.tables import table
 
 if TYPE_CHECKING:
     from wan_cli.cli.context import App
     from wan_cli.cli.options import Talk
+    from wan_cli.config import Config
 
 KEY_COLUMNS = ("provider", "key", "origin", "base_url", "base_url_source", "problem")
 SETTING_COLUMNS = ("setting", "value", "source")
@@ -25,6 +27,7 @@ def keys(app: App, action: str, options: Talk) -> int:
         raise UsageError(f"wan auth {one_line(action)}: the action is list", hint="wan auth list")
     app.use(sandbox=options.sandbox, quiet=options.quiet)
     rows = [_key_row(app, name) for name in names()]
+    app.command = "auth list"
     if app.say_json == "json":
         return app.emit([], None, 0, auth=rows)
     table(rows, KEY_COLUMNS, app.streams)
@@ -57,19 +60,47 @@ def settings(app: App, action: str, options: Talk) -> int:
     config = app.config
     user = str(config.user_file or config_path(app.env))
     found = [(name, setting.value, setting.source) for name, setting in config.settings.items()]
+    found += [(name, value, BUILT_IN) for name, value in _unset(config).items()]
     found += [("max_cost", cap.value, cap.source) for cap in config.caps]
     found += [("spend.ask_above", amount, user) for amount in config.ask_above]
     found.append(("privacy.store_prompts", config.store_prompts, BUILT_IN if config.store_prompts else user))
     for name, price in config.prices.items():
         found.append((f'prices."{name}"', f"{price.amount:g} {price.unit} per {price.per}", user))
     for name, entry in config.tables.items():
-        said = entry.model_dump(exclude_defaults=True) | entry.quirks
+        said = {key: _harmless(name, key, value) for key, value in entry.model_dump(exclude_defaults=True).items()}
         found += [(f"providers.{name}.{key}", value, user) for key, value in said.items()]
+    sandbox = BUILT_IN if not app.sandbox else "--sandbox" if options.sandbox else "WAN_SANDBOX"
+    found.append(("sandbox", app.sandbox, sandbox))
     state = "WAN_STATE_DIR" if app.env.get("WAN_STATE_DIR") else BUILT_IN
     found.append(("state folder", str(state_folder(app.env)), state))
     found.append(("configuration file", user, "found" if config.user_file else "not there"))
     rows = [dict(zip(SETTING_COLUMNS, row, strict=True)) for row in found]
+    app.command = "config show"
     if app.say_json == "json":
         return app.emit([], None, 0, config=rows)
     table(rows, SETTING_COLUMNS, app.streams)
     return 0
+
+
+def _unset(config: Config) -> dict[str, Any]:
+    """Return what holds for the settings that nobody set."""
+    from wan_cli.engine import Engine
+    from wan_cli.naming import DEFAULT
+
+    own: dict[str, Any] = {"jobs": Engine.submits, "output": DEFAULT}
+    if not config.get("provider"):
+        own["providers"] = list(ORDER)
+    return {name: value for name, value in own.items() if config.get(name) is None}
+
+
+def _harmless(provider: str, key: str, value: Any) -> Any:
+    """Return a setting as it may be shown: a command's arguments, a user name or a strange setting may be a secret."""
+    from wan_cli.config.shapes import ProviderTable
+    from wan_cli.providers import load
+
+    if key == "key_command":
+        words = value if isinstance(value, list) else value.split()
+        return f"{words[0]} …" if len(words) > 1 else words[0]
+    if key not in ProviderTable.model_fields and key not in load(provider).quirk_values:
+        return "(no setting of this provider, so its value is not shown)"
+    return redact(value) if isinstance(value, str) else value

@@ -29,6 +29,8 @@ _IP: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+_SERVER_PATH = re.compile(r"/(home|root|tmp|var|opt|mnt|Users)/[^?]*")
+"""Where servers keep files of their own, as Xinference names them by default (contracts.md 6.2); no API has these."""
 _NUMERIC_LABEL = re.compile(r"(0x[0-9a-f]*|\d+)", re.ASCII)
 
 _GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")
@@ -92,12 +94,11 @@ class Rules:
 
         Raises ``DownloadFailed`` for an address that may not be fetched.
         """
-        if _DRIVE.match(raw) or raw[:5].lower() == "file:":
-            msg = (
-                "the provider gave a path on its own machine instead of an address;"
-                " such a server has to be asked for the bytes (--param response_format=b64_json)"
+        if _DRIVE.match(raw) or raw[:5].lower() == "file:" or _SERVER_PATH.match(raw):
+            raise DownloadFailed(
+                "the provider gave a path on its own machine instead of an address",
+                hint='ask it for the bytes: response_format = "b64_json" in the configuration',
             )
-            raise DownloadFailed(msg)
         if not raw or raw.startswith("//") or _SCHEME.match(raw):
             return self._admit(_parse(raw))
         url = _parse(raw, base=self.own)

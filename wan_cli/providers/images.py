@@ -6,14 +6,13 @@ Source: contracts.md section 6.2 (what servers really send) and 6.3 (the rules o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from wan_cli.media import decode_b64
 from wan_cli.models import Answer, Done, Facts, Failed, Output, Pending
-from wan_cli.providers.base import Reply, TaskId, Unreadable
+from wan_cli.providers.base import Aside, Reply, TaskId, Unreadable
 
 QUEUED = frozenset({"queued", "pending", "submitted", "in_progress", "processing", "running", "not_start"})
 
@@ -24,8 +23,8 @@ class Image(Reply):
     url: str | None = None
     b64_json: str | None = None
     revised_prompt: str | None = None
-    task_id: TaskId | None = None
-    status: str | None = None
+    task_id: Annotated[TaskId | None, Aside] = None
+    status: Annotated[str | None, Aside] = None
 
     def output(self) -> Output | None:
         """Return the result, ``None`` for an empty item. Raises :class:`Unreadable` for a damaged one."""
@@ -39,38 +38,40 @@ class Image(Reply):
 
 
 class Images(Reply):
-    """The whole answer. ``created`` may be a number, a text or absent (rule 3); ``data`` may be null."""
+    """The whole answer. ``created`` may be a number, a text or absent (rule 3); ``data`` may be null.
+
+    An id of another form is only a label beside pictures: some servers number their answers.
+    """
 
     data: list[Image] | None = None
-    usage: dict[str, Any] | None = None
-    request_id: str | None = None
-    id: TaskId | None = None
-    task_id: TaskId | None = None
-    status: str | None = None
+    usage: Annotated[dict[str, Any] | None, Aside] = None
+    request_id: Annotated[str | None, Aside] = None
+    id: Annotated[TaskId | None, Aside] = None
+    task_id: Annotated[TaskId | None, Aside] = None
+    status: Annotated[str | None, Aside] = None
 
-    @field_validator("id", "task_id", mode="before")
-    @classmethod
-    def _unusable_ids(cls, value: Any) -> Any:
-        """An id of another form is only a label here: some servers number their answers."""
-        return value if isinstance(value, str) and value else None
+    def state(self, request_id: str | None = None) -> Answer:
+        """Return pictures, or the task that a relay answers with instead (contracts.md 6.2, last row).
 
-    def state(self) -> Answer:
-        """Return pictures, or the task that a relay answers with instead (contracts.md 6.2, last row)."""
+        ``request_id`` is that of the answer's headers, which counts where the body names none.
+        """
         items = self.data or []
         results = tuple(dict.fromkeys(found for item in items if (found := item.output())))
         if not results and (task := self._task(items)):
             return task
         revised = next((item.revised_prompt for item in items if item.revised_prompt), None)
-        facts = Facts(request_id=self.request_id or None, revised_prompt=revised, usage=self.usage)
+        facts = Facts(request_id=self.request_id or request_id or None, revised_prompt=revised, usage=self.usage)
         return Done(outputs=results, facts=facts)
 
     def _task(self, items: list[Image]) -> Pending | None:
-        """Return the task, where the answer names one and says that it is under way."""
+        """Return the task, where the answer says that one is under way. Raises :class:`Unreadable` if it has no id."""
         first = items[0] if items else Image()
         task_id = self.task_id or first.task_id or self.id
         status = (self.status or first.status or "").casefold()
-        if task_id is None or status not in QUEUED:
+        if status not in QUEUED:
             return None
+        if task_id is None:
+            raise Unreadable("a task is under way, but the answer names no usable id for it")
         return Pending(task_id=task_id, ref={"task_id": task_id}, note=status, facts=Facts())
 
 
@@ -87,12 +88,12 @@ class ImageTask(Reply):
     """A task of an asynchronous relay: ``GET /v1/images/generations/{id}`` (contracts.md 4.3, 6.2)."""
 
     status: str
-    progress: int | None = None
+    progress: Annotated[int | None, Aside] = None
     url: str | None = None
     result: _Result | None = None
     data: list[Image] | None = None
-    error: _Error | str | None = None
-    fail_reason: str | None = None
+    error: Annotated[_Error | str | None, Aside] = None
+    fail_reason: Annotated[str | None, Aside] = None
 
     def state(self, pending: Pending) -> Answer:
         """Return what the task has come to; an unknown status is still under way (reliability.md R09)."""
@@ -108,11 +109,6 @@ class ImageTask(Reply):
             return Failed(code="task_failed", message=message, provider_code=code)
         shown = status if status in QUEUED else f"status {self.status!r}"
         return Pending(task_id=pending.task_id, ref=pending.ref, note=shown, progress=self.progress)
-
-
-def is_server_path(url: str) -> bool:
-    """Tell whether a result's "url" is a path on the server's own disk, as Xinference gives (contracts.md 6.2)."""
-    return url.startswith(("/home/", "/root/", "/tmp/", "/var/", "/mnt/", "/data/")) and not urlsplit(url).query  # noqa: S108
 
 
 def without_unsaid(fields: Mapping[str, Any]) -> dict[str, Any]:

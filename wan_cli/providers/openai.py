@@ -57,7 +57,7 @@ class OpenAI(Provider):
             response = yield self.request("POST", EDITS, form=self._form(job))
         else:
             response = yield self.request("POST", GENERATIONS, body=self._body(job))
-        return self.parse(response, Images).state()
+        return self.parse(response, Images).state(response.headers.get("x-request-id"))
 
     def poll(self, pending: Pending) -> Flow[Answer]:
         """Ask a relay for the task it answered with (contracts.md 4.3)."""

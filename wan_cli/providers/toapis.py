@@ -9,13 +9,13 @@ Switches: ``shape`` (``auto``: the seed's for wan-2-7-video, flat for the rest),
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from wan_cli import errors
 from wan_cli.models import Answer, Done, Facts, Failed, Flow, Job, LocalFile, Pending, Upload
-from wan_cli.providers.base import Provider, Reply, TaskId, Unreadable, form_for, outputs, path_part
+from wan_cli.providers.base import Aside, Provider, Reply, TaskId, Unreadable, form_for, outputs, path_part
 from wan_cli.providers.images import without_unsaid
 
 VIDEOS = "/v1/videos/generations"
@@ -42,16 +42,15 @@ class _Error(Reply):
 class _Task(Reply):
     """Every form of a task that the documents show (contracts.md 4.3): ``id`` or ``task_id``, old list, or nested."""
 
-    id: TaskId | None = None
-    task_id: TaskId | None = None
+    id: Annotated[TaskId | None, Aside] = None
+    task_id: Annotated[TaskId | None, Aside] = None
     status: str | None = None
-    progress: int | None = None
+    progress: Annotated[int | None, Aside] = None
     url: str | None = None
-    expires_at: float | None = None
     result: _Result | None = None
     data: list[_Item] | None = None
-    error: _Error | None = None
-    fail_reason: str | None = None
+    error: Annotated[_Error | str | None, Aside] = None
+    fail_reason: Annotated[str | None, Aside] = None
 
     def accepted(self) -> Answer:
         first = self.data[0] if self.data else _Item()
@@ -67,7 +66,7 @@ class _Task(Reply):
             found = [item.url for item in self.result.data] if self.result else []
             return Done(outputs=outputs([*found, self.url, first.url]), task_id=pending.task_id)
         if status == "failed":
-            error = self.error or _Error()
+            error = self.error if isinstance(self.error, _Error) else _Error(message=self.error)
             message = error.message or self.fail_reason or "the provider gives no reason"
             code = None if error.code is None else str(error.code)
             return Failed(

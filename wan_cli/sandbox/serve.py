@@ -85,7 +85,7 @@ def serve(
     )  # fmt: skip
     server = uvicorn.Server(config)
     ready(server)
-    with _told_to_stop():
+    with _told_to_stop(), bound.socket:
         server.run(sockets=[bound.socket])
 
 

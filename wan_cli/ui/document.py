@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from wan_cli import errors
-from wan_cli.models import Cancelled, Done, Failed, Lost, Pending, Saved, Task, Unknown
+from wan_cli.models import Cancelled, Done, Failed, File, Lost, Pending, Saved, Task, Unknown
 from wan_cli.ui.messages import hint_for
 from wan_cli.ui.money import number
 from wan_cli.ui.wording import state_name
@@ -61,16 +61,20 @@ def _files(task: Task, cwd: str) -> list[dict[str, Any]]:
     names = ("index", "path", "url", "bytes", "sha256", "mime", "width", "height")
     match task.state:
         case Saved(files=files):
-            rows: list[tuple[Any, ...]] = [
-                (file.index, file.path and typed_path(file.path, cwd), None, file.bytes, file.sha256, file.mime,
-                 file.width, file.height)
-                for file in files
-            ]  # fmt: skip
+            return [_file(file, cwd) for file in files]
         case Done(outputs=outputs):
             rows = [(index, None, output.url, *[None] * 5) for index, output in enumerate(outputs, 1)]
+            return [dict(zip(names, row, strict=True)) for row in rows]
         case _:
-            rows = []
-    return [dict(zip(names, row, strict=True)) for row in rows]
+            return []
+
+
+def _file(file: File, cwd: str) -> dict[str, Any]:
+    lasts = {} if file.duration_s is None else {"duration_s": number(file.duration_s)}
+    return {
+        "index": file.index, "path": file.path and typed_path(file.path, cwd), "url": None, "bytes": file.bytes,
+        "sha256": file.sha256, "mime": file.mime, "width": file.width, "height": file.height, **lasts,
+    }  # fmt: skip
 
 
 def _collecting(task: Task, trouble: Failed) -> WanError:

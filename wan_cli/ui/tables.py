@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 STATUS_COLUMNS = ("id", "state", "provider", "model", "cost", "age", "prompt")
 MODEL_COLUMNS = ("provider", "model", "verbs", "sizes", "options", "limits", "price", "date", "source")
-MODEL_SUMMARY = ("provider", "model", "verbs", "sizes", "options", "price", "date")
-"""What of a model fits side by side; ``MODEL_COLUMNS`` is for scripts and for one model."""
 
 GAP = "  "
 BREAKABLE = 16

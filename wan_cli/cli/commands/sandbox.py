@@ -26,7 +26,7 @@ class Serving(Faults):
 
 @with_options(Serving)
 def command(ctx: typer.Context, *, options: Serving) -> int:
-    """Serve the offline provider on a port, for curl, SDKs and CI jobs, until Ctrl-C."""
+    """Serve the offline provider on a port, until Ctrl-C."""
     from wan_cli.cli.serving import serve
 
     return serve(ctx.obj, options)
