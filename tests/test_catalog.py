@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from wan_cli import catalog, registry
+from wan_cli import catalog
 from wan_cli.catalog import Offer, parse
 from wan_cli.registry import BUILTIN, capabilities, every_model, who_can
 

@@ -301,3 +301,38 @@ def test_odd_facts_do_not_cost_the_task(odd: Any) -> None:
     assert (failed.kind, failed.message) == ("failed", "the provider gives no reason")
     done = polled({"status": "succeeded", "result": {"urls": None, "primary_url": "https://x/1.png"}} | beside)
     assert done.outputs == (Output(url="https://x/1.png"),)
+
+
+def test_a_videos_files_bring_their_tokens() -> None:
+    """Footage goes with the token of its upload and says what it is for; an edit may keep the sound (1.5, 1.9)."""
+    source = Media(role="edit_source", kind="video", url="https://cdn.example.com/fox.mp4", duration_token="tok",
+                   file=LocalFile(path="/a/fox.mp4", sha256="ab" * 32, size=3, mime="video/mp4"))  # fmt: skip
+    wanted = job(
+        verb="edit", model="wan2.7-video", makes="video", media=(source,), audio_setting="origin", watermark=True
+    )
+    body = json.loads(next(adapter("rivya").submit(wanted, token="t")).content)
+    assert body["model"] == "wan-2-7-video"
+    assert body["params"] == {
+        "watermark": "true", "audio_setting": "origin",
+        "referenceMediaItems": [{"url": source.url, "kind": "video", "name": "fox.mp4", "mimeType": "video/mp4",
+                                 "durationToken": "tok", "role": "edit_source"}],
+    }  # fmt: skip
+
+
+def test_a_videos_upload_says_its_kind() -> None:
+    """Footage is uploaded as ``video`` for its model, and the token comes back with the address."""
+    movie = LocalFile(path="/a/fox.mov", sha256="ab" * 32, size=3, mime="video/quicktime")
+    fields = dict(next(adapter("rivya").upload(movie, model="wan2.7-video", trace="t")).extensions["form"].fields)
+    assert (fields["kind"], fields["model"]) == ("video", "wan-2-7-video")
+    answer = {"file": {"id": "f1", "url": "https://cdn.example.com/f1.mov", "duration_token": "tok"}}
+    found = answered(adapter("rivya").upload(movie, model="wan2.7-video", trace="t"), answer)
+    assert (found.url, found.file_id, found.duration_token) == ("https://cdn.example.com/f1.mov", "f1", "tok")
+
+
+def test_a_picture_says_no_role() -> None:
+    """The role is for videos: a picture's references are as the seed prints them."""
+    far = Media(role="reference", kind="image", url="https://cdn.example.com/a.png")
+    (item,) = json.loads(next(adapter("rivya").submit(job(verb="edit", media=(far,)), token="t")).content)["params"][
+        "referenceMediaItems"
+    ]
+    assert "role" not in item

@@ -152,7 +152,8 @@ def test_a_task_under_way_is_pending(status: str, note: str) -> None:
 
 @pytest.mark.parametrize(("more", "code", "message"), [
     ({"error": {"code": "generation_failed", "message": "no"}}, "generation_failed", "no"),
-    ({"error": {"code": 500, "message": "no"}}, "500", "no"), ({"fail_reason": "no"}, None, "no"), ({"error": "no"}, None, "no"),
+    ({"error": {"code": 500, "message": "no"}}, "500", "no"), ({"fail_reason": "no"}, None, "no"),
+    ({"error": "no"}, None, "no"),
     ({}, None, "the provider gives no reason"),
 ])  # fmt: skip
 def test_a_failed_task_keeps_its_reason(more: Any, code: str | None, message: str) -> None:

@@ -79,9 +79,8 @@ class App:
 
         Raises ``UsageError`` for a fault that is none, and for ``--fault`` and ``--latency`` without the sandbox.
         """
-        config = self.config  # read in any case: it brings providers of its own
         self.quiet = quiet
-        self.sandbox = sandbox or config.sandbox
+        self.sandbox = self.config.sandbox or sandbox  # read in any case: it brings providers of its own
         if self.sandbox and not sandbox:
             self.streams.say("sandbox: WAN_SANDBOX is set; nothing is bought")
         asked = [] if play is None else play.fault or []
@@ -165,10 +164,12 @@ class App:
         from wan_cli.registry import capabilities
         from wan_cli.sandbox.transport import CONTRACTS
 
-        base_url, table = capabilities(provider).base_url, self.config.tables.get(provider)
-        key = Key("the sandbox", origin_of(base_url), lambda: CONTRACTS[capabilities(provider).contract].KEY)
+        offered, table = capabilities(provider), self.config.tables.get(provider)
+        if offered.contract not in CONTRACTS:
+            raise UsageError(f"the sandbox does not play {provider}", hint="leave --sandbox out, or use another -p")
+        key = Key("the sandbox", origin_of(offered.base_url), lambda: CONTRACTS[offered.contract].KEY)
         quirks = table.quirks if table else {}
-        return Account(provider=provider, base_url=base_url, base_source="the sandbox", key=key, quirks=quirks)
+        return Account(provider=provider, base_url=offered.base_url, base_source="the sandbox", key=key, quirks=quirks)
 
     def has_key(self, provider: str) -> bool:
         """Tell whether there is a key for the provider."""

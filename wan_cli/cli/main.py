@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from wan_cli.cli.context import App
 
 COMMANDS = {
-    "generate": "Make a picture from a text.",
-    "edit": "Change a picture.",
-    "fuse": "Make one picture from several.",
+    "generate": "Make a picture or a video from a text.",
+    "edit": "Change a picture or a video.",
+    "fuse": "Make one picture or video from several.",
     "sequence": "Make a coherent set of pictures.",
     "upload": "Bring files to a provider and print their addresses.",
     "status": "Show the tasks on this machine, or ask for fresh state.",
@@ -95,7 +95,7 @@ def _root(
     *,
     version: bool = typer.Option(False, "--version", "-V", callback=_version, is_eager=True, help="Show the version."),  # noqa: FBT003
 ) -> None:
-    """Pictures with Wan 2.7, through whichever provider you have a key for."""
+    """Pictures and videos with Wan 2.7, through whichever provider you have a key for."""
     del version
 
 

@@ -67,10 +67,9 @@ def is_public(address: _IP) -> bool:
         return address.is_global and not address.is_multicast and address not in _DENIED_V4
     if address.ipv4_mapped is not None:
         return is_public(address.ipv4_mapped)
-    wrapped = (address.sixtofour, *(address.teredo or ()))
-    return (
-        address.is_global and address in _GLOBAL_V6 and all(is_public(inner) for inner in wrapped if inner is not None)
-    )
+    if address.sixtofour is not None:  # newer Pythons call none of these global, older ones all: what they wrap decides
+        return is_public(address.sixtofour)
+    return address.is_global and address in _GLOBAL_V6 and all(map(is_public, address.teredo or ()))
 
 
 def _host(url: httpx.URL) -> str:

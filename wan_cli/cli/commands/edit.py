@@ -21,7 +21,7 @@ def command(
     *,
     options: Making,
 ) -> int:
-    """Change a picture."""
+    """Change a picture or a video."""
     from wan_cli.cli.making import make
 
     return make(ctx.obj, "edit", words or [], options)

@@ -18,7 +18,7 @@ def command(
     *,
     options: Making,
 ) -> int:
-    """Make one picture from several."""
+    """Make one picture or video from several."""
     from wan_cli.cli.making import make
 
     return make(ctx.obj, "fuse", words or [], options)

@@ -18,7 +18,7 @@ def command(
     *,
     options: Making,
 ) -> int:
-    """Make a picture from a text."""
+    """Make a picture or a video from a text."""
     from wan_cli.cli.making import make
 
     return make(ctx.obj, "generate", words or [], options)

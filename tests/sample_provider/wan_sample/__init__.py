@@ -1,0 +1,1 @@
+"""A provider for wan, from a package of its own."""
