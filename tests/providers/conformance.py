@@ -89,6 +89,7 @@ class Candidate:
     makes: Kind = "image"
     takes: Callable[[Mapping[str, Any]], bool] = lambda said: True
     purchases: Callable[[World], int] = lambda world: len(world.purchases())
+    results: Callable[[World], httpx.AsyncBaseTransport] = lambda world: InProcess(world, "results")
 
     @functools.cached_property
     def provider(self) -> Provider:
@@ -207,7 +208,7 @@ class Bench:
         self.provider = self.candidate.provider
         self.world = World(self.folder / "world", clock=self.clock, draw=drawn, film=filmed)
         self.wire = Wire(self.candidate.wire(self.world))
-        self.results = Wire(InProcess(self.world, "results"))
+        self.results = Wire(self.candidate.results(self.world))
 
     @property
     def purchases(self) -> int:
