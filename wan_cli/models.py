@@ -315,6 +315,10 @@ class Task:
         """The handle where there is one, else the local id: what hints tell the user to type."""
         return self.handle or self.id
 
+    def command(self, verb: str) -> str:
+        """Return the command that goes on with this task: ``wan VERB NAME``, in the sandbox if it lives there."""
+        return f"wan {verb} {self.name}{' --sandbox' if self.sandbox else ''}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskChanged:

@@ -45,23 +45,23 @@ def task_outcome(task: Task, wish: Wish) -> WanError | None:
                 f"{task.id} was planned and never sent", hint="run the command that planned it again"
             )
         case Sending():
-            return errors.OutcomeUnknown("the answer to the purchase was not seen", hint=f"wan wait {task.id}")
+            return errors.OutcomeUnknown("the answer to the purchase was not seen", hint=task.command("wait"))
         case _ if wish.signal:
             return errors.Interrupted(
-                "stopped waiting; the task goes on at the provider", hint=f"wan wait {task.name}", charged=task.charged,
+                "stopped waiting; the task goes on at the provider", hint=task.command("wait"), charged=task.charged,
                 exit_code=128 + wish.signal,
             )  # fmt: skip
         case _:
-            return errors.StillRunning("still running; nothing is lost", hint=f"wan wait {task.name}")
+            return errors.StillRunning("still running; nothing is lost", hint=task.command("wait"))
 
 
 def _saved_outcome(task: Task, state: Saved, wish: Wish) -> WanError | None:
     """Hold what is on disk against what was asked for."""
     if len(state.files) < task.job.n:
         message = f"{len(state.files)} of {task.job.n} results were delivered and are saved"
-        return errors.Partial(message, hint=f"wan status {task.name}")
+        return errors.Partial(message, hint=task.command("status"))
     if wish.strict and task.differences:
-        return errors.DeliveryMismatch("; ".join(task.differences), hint=f"wan status {task.name}")
+        return errors.DeliveryMismatch("; ".join(task.differences), hint=task.command("status"))
     return None
 
 

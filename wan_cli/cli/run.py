@@ -152,6 +152,6 @@ def _data(tasks: list[Task], wish: Wish, cwd: str) -> list[str]:
             lines += [typed_path(file.path, cwd) for file in task.state.files if file.path]
         if isinstance(task.state, Done) and not wish.download:
             lines += [output.url for output in task.state.outputs if output.url]
-        if not wish.wait and task.handle and task.state.kind in ("pending", "done"):
-            lines.append(task.handle)
+        if not wish.wait and task.state.kind in ("pending", "done"):
+            lines.append(task.name)  # a provider that answers at once has no task of its own to name
     return lines

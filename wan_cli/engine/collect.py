@@ -121,7 +121,7 @@ def _refused(engine: Engine, task: Task, service: Service, refusal: Refusal, see
     verdict = judge(service.provider, fault, date=refusal.date)
     if isinstance(verdict, Refused) and isinstance(verdict.error, KeyRejected):
         # the task is bought: with the key mended it can still be collected (interface.md, section 4: 8)
-        return engine.trouble(task, "key_rejected", verdict.error.message, f"mend the key, then wan wait {task.name}")
+        return engine.trouble(task, "key_rejected", verdict.error.message, f"mend the key, then {task.command('wait')}")
     return _broken(engine, task, fault.message or f"HTTP {fault.status}", seen)
 
 

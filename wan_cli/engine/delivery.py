@@ -263,12 +263,10 @@ def _saved(engine: Engine, task: Task) -> Task:
     """From ``Done`` with every file in place to ``Saved``, compared with what was asked for."""
     state = task.state
     assert isinstance(state, Done)  # noqa: S101
-    task = replace(
-        task, state=Saved(files=state.files), trouble=None, differences=tuple(differences(task, state.files))
-    )
-    for difference in task.differences:
-        task = replace(task, warnings=(*task.warnings, difference)) if difference not in task.warnings else task
-    return engine.save(task)
+    found = tuple(differences(task, state.files))
+    for difference in found:
+        task = engine.warn(task, difference)
+    return engine.save(replace(task, state=Saved(files=state.files), trouble=None, differences=found))
 
 
 def reopened(task: Task, *, anew: bool = False) -> Task:

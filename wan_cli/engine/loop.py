@@ -219,7 +219,7 @@ class Engine:
 
     def trouble(self, task: Task, code: str, message: str, hint: str = "") -> Task:
         """Note why collecting a bought result stopped; the state stays."""
-        hint = hint or f"wan wait {task.name}"
+        hint = hint or task.command("wait")
         return self.save(replace(task, trouble=Failed(code=code, message=message, hint=hint, charged="yes")), message)
 
     async def pause(self, seconds: float) -> None:

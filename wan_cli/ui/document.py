@@ -89,7 +89,7 @@ def _collecting(task: Task, trouble: Failed) -> WanError:
     elif cls.default_charged != "yes":
         cls = errors.StillRunning if isinstance(task.state, Pending) else errors.DownloadFailed
     return cls(
-        trouble.message, hint=trouble.hint or f"wan wait {task.name}", http_status=trouble.http_status, charged="yes",
+        trouble.message, hint=trouble.hint or task.command("wait"), http_status=trouble.http_status, charged="yes",
         provider_code=trouble.provider_code, retry_after_s=trouble.retry_after_s, request_id=task.request_id,
         exit_code=exit_code,
     )  # fmt: skip
@@ -104,12 +104,12 @@ def task_error(task: Task) -> WanError | None:
                 provider_code=state.provider_code, retry_after_s=state.retry_after_s, request_id=task.request_id,
             )  # fmt: skip
         case Cancelled(message=message):
-            return errors.Cancelled(message, charged=task.charged, hint=f"wan status {task.name}")
+            return errors.Cancelled(message, charged=task.charged, hint=task.command("status"))
         case Unknown(reason=reason, http_status=status):
-            return errors.OutcomeUnknown(reason, hint=f"wan status {task.name}", http_status=status)
+            return errors.OutcomeUnknown(reason, hint=task.command("status"), http_status=status)
         case Lost(code=code, message=message):
             return errors.by_code(code)(
-                message, hint=f"wan status {task.name}", charged="yes" if task.charged == "no" else task.charged
+                message, hint=task.command("status"), charged="yes" if task.charged == "no" else task.charged
             )
         case Pending() | Done() if task.trouble is not None:
             return _collecting(task, task.trouble)
