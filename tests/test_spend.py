@@ -201,7 +201,14 @@ def test_a_no_buys_nothing() -> None:
     assert found.value.exit_code == 5
 
 
-@pytest.mark.parametrize("limits", [Limits(yes=True), caps("100credits"), Limits(max_results=30)])
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Limits(yes=True),
+        Limits(caps=[parse_cap("100credits")], stated=True),
+        Limits(max_results=30),
+    ],
+)
 def test_where_nobody_can_be_asked_a_limit_is_a_yes(limits: Limits) -> None:
     """Without a terminal --yes, --max-cost or --max-results lets many results pass."""
     passes([line(30, results=21)], limits)

@@ -36,9 +36,15 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What the user allows. ``ask_above`` maps a unit to the amount from which a yes is needed."""
+    """What the user allows. ``ask_above`` maps a unit to the amount from which a yes is needed.
+
+    ``lowered`` are a project's caps, which hold beside the user's ``caps`` and never instead. ``stated`` tells that a
+    cap came with this very call (``--max-cost``, ``WAN_MAX_COST``): only such a one stands for a yes.
+    """
 
     caps: Sequence[Cap] = ()
+    lowered: Sequence[Cap] = ()
+    stated: bool = False
     max_results: int | None = None
     allow_unknown: bool = False
     yes: bool = False
@@ -88,16 +94,10 @@ def check(lines: Sequence[Line], limits: Limits, *, ask: Callable[[str], bool] |
     ``ask`` puts a question to a person; ``None`` where there is nobody to ask.
     """
     sums, results = totals(lines), sum(line.results for line in lines)
-    for cap in limits.caps:
-        _check_cap(cap, sums)
-    for unit, amount in sums.items():
-        if limits.caps and not any(_covers(cap, unit) for cap in limits.caps):
-            named = " and ".join(sorted({cap.unit for cap in limits.caps if cap.unit}))
-            raise OverBudget(
-                f"the estimate is {amount.normalize():f} {unit}; a --max-cost in {named} cannot be kept",
-                hint=f"add --max-cost {amount.normalize():f}{unit}",
-            )
-    if limits.caps and any(line.amount is None for line in lines) and not limits.allow_unknown:
+    check_units(lines, limits)
+    _check_caps(limits.caps, sums)
+    _check_caps(limits.lowered, sums)
+    if (limits.caps or limits.lowered) and any(line.amount is None for line in lines) and not limits.allow_unknown:
         raise OverBudget(
             "the price is not known, so --max-cost cannot be kept",
             hint='set [prices."PROVIDER/MODEL"] in the configuration, or add --allow-unknown-cost',
@@ -114,11 +114,29 @@ def _covers(cap: Cap, unit: str) -> bool:
     return cap.unit is None or cap.unit.casefold() == unit.casefold()
 
 
-def _check_cap(cap: Cap, sums: Mapping[str, Decimal]) -> None:
-    if cap.unit is None and len(sums) > 1:
+def check_units(lines: Sequence[Line], limits: Limits) -> None:
+    """Refuse a bare number where ``lines``, of every candidate, have several units. Raises ``UsageError``."""
+    units = list(totals(lines))
+    bare = next((cap for cap in (*limits.caps, *limits.lowered) if cap.unit is None), None)
+    if bare and len(units) > 1:
         raise UsageError(
-            f"--max-cost {cap.amount}: which unit? {', '.join(sums)}", hint=f"--max-cost {cap.amount}{next(iter(sums))}"
+            f"--max-cost {bare.amount}: which unit? {', '.join(units)}", hint=f"--max-cost {bare.amount}{units[0]}"
         )
+
+
+def _check_caps(caps: Sequence[Cap], sums: Mapping[str, Decimal]) -> None:
+    for cap in caps:
+        _check_cap(cap, sums)
+    for unit, amount in sums.items():
+        if caps and not any(_covers(cap, unit) for cap in caps):
+            named = " and ".join(sorted({cap.unit for cap in caps if cap.unit}))
+            raise OverBudget(
+                f"the estimate is {amount.normalize():f} {unit}; a --max-cost in {named} cannot be kept",
+                hint=f"add --max-cost {amount.normalize():f}{unit}",
+            )
+
+
+def _check_cap(cap: Cap, sums: Mapping[str, Decimal]) -> None:
     for unit, amount in sums.items():
         if _covers(cap, unit) and amount > cap.amount:
             raise OverBudget(
@@ -139,7 +157,7 @@ def _check_consent(
         return
     question = f"{results} results for {shown(lines)}"
     if ask is None:
-        if limits.caps or limits.max_results is not None:
+        if limits.stated or limits.max_results is not None:
             return
         raise ConsentMissing(
             f"{question} need a yes, and nobody is there to ask", hint="add --yes, --max-cost or --max-results"

@@ -105,7 +105,7 @@ def test_ctrl_c_leaves_what_has_to_be_known(machine: Machine) -> None:
     assert terminal.end() == 130
     said = [line for line in terminal.lines if line != "^C"]
     assert [line.partition(":")[0] for line in said] == ["provider", "error", "charged", "hint"]
-    assert re.fullmatch(r"hint: wan wait rivya:\S+", said[-1])
+    assert re.fullmatch(r"hint: wan wait rivya:\S+ --sandbox", said[-1])
 
 
 def test_the_transfer_is_shown(machine: Machine, still: SlowProvider) -> None:

@@ -145,10 +145,17 @@ def test_r11_success_without_a_result_is_asked_again(stage: Stage) -> None:
     assert times(stage) == [10.0, 10.0, 10.0]
 
 
-@pytest.mark.parametrize("fault", [succeeded(count=0), error(500), lost(), refused_connection()])
-def test_r11_success_without_a_result_is_lost_in_the_end(stage: Stage, fault: Step) -> None:
-    """When the address never comes, the result is lost and charged, never "failed" and never "saved"."""
+@pytest.mark.parametrize("fault", [error(500), lost(), refused_connection()])
+def test_r11_questions_without_an_answer_make_no_task_lost(stage: Stage, fault: Step) -> None:
+    """After a success without a result, only the provider's own word ends the task: it stays to be collected."""
     task = polled(stage, succeeded(count=0), fault)
+    assert isinstance(task.state, Pending)
+    assert task.trouble is not None
+
+
+def test_r11_success_without_a_result_is_lost_in_the_end(stage: Stage) -> None:
+    """When the address never comes, the result is lost and charged, never "failed" and never "saved"."""
+    task = polled(stage, succeeded(count=0))
     assert isinstance(task.state, Lost)
     assert (task.state.code, task.charged) == ("task_vanished", "yes")
     assert task.finished_at == stage.clock.now

@@ -13,6 +13,7 @@ pytest.register_assert_rewrite("conformance")
 pytest.importorskip("uvicorn", reason="uvicorn is not installed: pip install 'wan-cli[sandbox]'")
 
 from conformance import Candidate, Conformance, candidates, drawn, filmed  # noqa: E402 - after the lines above
+from test_conformance import at_openai  # noqa: E402
 
 from wan_cli.providers import load  # noqa: E402
 from wan_cli.sandbox import CONTRACTS, World, serve  # noqa: E402
@@ -85,5 +86,6 @@ class TestPort(Conformance):
         row("modelverse", n=3),
         row("modelverse", n=3, route="sync"),
         row("yunwu", n=3, model="wan2.7-image-pro"),
+        row("openai", n=3, model="gpt-image-1", takes=at_openai),
         row("toapis", model="wan2.7-video", makes="video"),
     )

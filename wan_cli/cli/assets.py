@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from wan_cli.catalog import Inputs, Offer
-from wan_cli.cli.prompt import asset_path
 from wan_cli.errors import FileInvalid, UsageError
 from wan_cli.media import local_file, mime_of_extension, sniff
 from wan_cli.models import Kind, Media, Role, Verb
@@ -93,13 +92,15 @@ def _draft(asset: str, role: Role, kind: Kind) -> Media:
     return Media(role=role, kind=kind, url=asset)
 
 
-def checked(app: App, medium: Media, offer: Offer, asset: str) -> Media:
-    """Open and check a local file against the limits of its role. Raises ``FileInvalid``; nothing was sent."""
+def checked(medium: Media, offer: Offer, asset: str, path: str) -> Media:
+    """Open and check a local file against the limits of its role. Raises ``FileInvalid``; nothing was sent.
+
+    ``asset`` is what the user typed, ``path`` where it is.
+    """
     if medium.url:
         return medium
     inputs = offer.roles.get(medium.role) or offer.inputs or Inputs(count=(0, 0))
     if not inputs.kinds or medium.kind not in inputs.kinds:
         raise FileInvalid(f"{asset} is a {medium.kind}, which cannot stand here")
-    path = asset_path(app, asset, app.state / "scratch")
     label = "picture" if medium.kind == "image" else medium.kind
     return replace(medium, file=local_file(path, inputs, kind=medium.kind, label=label))

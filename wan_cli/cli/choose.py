@@ -35,7 +35,10 @@ def choose(app: App, job: Job, *, provider: str | None, model: str | None, need_
     named = provider or app.config.get("provider")
     wanted = model or app.config.get("model")
     if named:
-        chosen = [known(name.strip()) for name in str(named).split(",")]
+        listed = [name.strip() for name in str(named).split(",")]
+        if not all(listed):
+            raise UsageError(f"--provider {one_line(str(named))}: an empty name is not a provider", hint="wan models")
+        chosen = list(map(known, listed))
         if len(chosen) == 1:
             return [_fitted(job, chosen[0], wanted)]
         return _listed(app, job, chosen, wanted, need_key=need_key)

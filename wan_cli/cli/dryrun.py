@@ -10,7 +10,8 @@ from wan_cli import spend
 from wan_cli.cli.curl import as_data
 from wan_cli.models import Task, Warned
 from wan_cli.registry import capabilities
-from wan_cli.ui.document import task_document
+from wan_cli.ui.document import jsonl_line, task_document
+from wan_cli.ui.jsonl import request_event
 from wan_cli.ui.messages import warning_line
 from wan_cli.ui.money import number
 
@@ -36,6 +37,8 @@ def show(app: App, tasks: Sequence[Task], lines: Sequence[spend.Line]) -> int:
         documents = [task_document(task, cwd=str(app.cwd)) for task in tasks]
         return app.emit(documents, None, 0, requests=list(distinct.values()), estimate=estimate)
     if app.say_json == "jsonl":
+        for entry in distinct.values():
+            app.streams.out(jsonl_line(request_event(entry)))
         return app.summary(list(tasks), None, 0)
     for command in distinct:
         app.streams.out(command)

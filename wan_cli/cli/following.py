@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wan_cli import naming
+from wan_cli.cli.aiming import default_target, retargeted
 from wan_cli.cli.choose import known as named
 from wan_cli.cli.outcome import Wish, overall, task_outcome
 from wan_cli.cli.run import Session, seconds
 from wan_cli.engine.collect import ask
-from wan_cli.engine.delivery import reopened
-from wan_cli.errors import KeyRejected, UsageError, WanError
-from wan_cli.models import Done, Job, New, Saved, Target, Task
+from wan_cli.engine.delivery import reopened, sought
+from wan_cli.engine.loop import bought_elsewhere, elsewhere
+from wan_cli.errors import KeyMissing, KeyRejected, UsageError, WanError
+from wan_cli.models import Done, Failed, Job, Lost, New, Saved, Task
 from wan_cli.registry import capabilities
-from wan_cli.targets import check_targets
 from wan_cli.text import one_line
 from wan_cli.ui.document import task_document
 from wan_cli.ui.rows import status_row
@@ -51,7 +50,7 @@ def status(app: App, names: list[str], options: Asking) -> int:
         return 0
     if not names:
         return _list(app, options)
-    tasks = [_find(app, name) for name in names]
+    tasks = _named(app, names)
 
     async def work(engine: Engine) -> list[Task]:
         return [await _refreshed(engine, task) for task in tasks]
@@ -84,19 +83,28 @@ def _state_error(task: Task) -> WanError | None:
 
 
 async def _refreshed(engine: Engine, task: Task) -> Task:
-    """Ask once where there is something to ask; another process that owns the task asks for itself."""
-    if task.state.kind != "pending" or not engine.ledger.claim(task.id):
-        return engine.ledger.get(task.id) if task.state.kind == "pending" else task
+    """Ask once where there is something to ask; another process that owns the task asks for itself.
+
+    A task that vanished is asked about once more; whether an expired address works again, only a download can tell.
+    """
+    vanished = isinstance(task.state, Lost) and task.state.code == "task_vanished"
+    asked = sought(task) if vanished else task
+    if asked.state.kind != "pending" or not engine.ledger.claim(task.id):
+        return engine.ledger.get(task.id) if asked.state.kind == "pending" else task
     try:
-        return await ask(engine, task, engine.service(task.provider))
+        if not vanished and (here := elsewhere(engine, task)):
+            return await bought_elsewhere(engine, task, here)
+        if vanished and elsewhere(engine, task):
+            return task
+        answered = await ask(engine, asked, engine.service(task.provider))
+        return task if vanished and answered.state == asked.state else answered
     finally:
         engine.ledger.release(task.id)
 
 
 def _list(app: App, options: Asking) -> int:
     tasks = app.ledger.recent(options.limit)
-    ends = [_state_error(task) for task in tasks]
-    decisive = overall(ends) if options.exit_status else None
+    decisive = overall([_state_error(task) for task in tasks]) if options.exit_status else None
     code = decisive.exit_code if decisive else 0
     if app.say_json == "json":
         return app.emit([task_document(task, cwd=str(app.cwd)) for task in tasks], decisive, code)
@@ -108,6 +116,11 @@ def _list(app: App, options: Asking) -> int:
 
 def _show(app: App, tasks: list[Task]) -> None:
     table([status_row(task, now=app.now()) for task in tasks], STATUS_COLUMNS, app.streams)
+
+
+def _named(app: App, names: list[str]) -> list[Task]:
+    """Return the tasks of ``names``; one that is named twice, by id and by handle perhaps, is there once."""
+    return list({task.id: task for task in (_find(app, name) for name in names)}.values())
 
 
 def _find(app: App, name: str) -> Task:
@@ -124,25 +137,24 @@ def _find(app: App, name: str) -> Task:
 def _adopted(app: App, provider: str, task_id: str) -> Task:
     import re
 
+    from wan_cli.providers.base import Provider
+
     if not re.fullmatch(r"[A-Za-z0-9._:-]{1,200}", task_id):
         raise UsageError(f"{one_line(provider)}:{one_line(task_id)}: this is not a task id")
     adapter, now = app.provider(provider), app.now()
+    if type(adapter).poll is Provider.poll:
+        raise UsageError(f"{provider} answers at once and keeps no tasks", hint="wan status")
     price = capabilities(provider).models[0].price
     from wan_cli.models import Cost
 
     task = Task(
         id=app.ledger.new_id(), provider=provider, origin=adapter.origin, provider_model="", token="", created_at=now,
-        job=Job(verb="generate", provider=provider, model="", prompt=""), target=_default_target(app, ""),
+        job=Job(verb="generate", provider=provider, model="", prompt=""), target=default_target(app, ""),
         state=adapter.adopt(task_id), task_id=task_id, sandbox=app.sandbox, submitted_at=now, charged="unknown",
         charge_basis="assumed", key_print=app.key_print(provider), cost=Cost(unit=price.unit if price else None),
     )  # fmt: skip
     app.ledger.add([task])
     return task
-
-
-def _default_target(app: App, prompt: str) -> Target:
-    values = {"slug": naming.slug(prompt), "date": time.strftime("%Y-%m-%d", time.localtime(app.now()))}
-    return Target(template=naming.plan(None, cwd=str(app.cwd), values=values).template)
 
 
 def wait(app: App, names: list[str], options: Collecting) -> int:
@@ -154,61 +166,39 @@ def wait(app: App, names: list[str], options: Collecting) -> int:
         raise UsageError("--json and --jsonl exclude each other")
     timeout = app.config.get("timeout") if options.timeout is None else options.timeout
     limit = seconds(timeout) if timeout else None
-    tasks = [_find(app, name) for name in names] if names else _outstanding(app)
-    tasks = [_retargeted(app, reopened(task, anew=options.output is not None), options, len(tasks)) for task in tasks]
-    for task in tasks:
-        if task.state.kind in ("pending", "sending", "done"):
-            _same_account(app, task)
+    tasks = _named(app, names) if names else _outstanding(app)
+    tasks = [reopened(sought(task) if names else task, anew=options.output is not None) for task in tasks]
+    tasks = [_same_account(app, task) for task in retargeted(app, tasks, options)]
     if not tasks:
         app.talk("nothing is outstanding")
     wish = Wish(download=not options.no_download, strict=options.strict)
     session = Session(app=app, quiet=options.quiet, jsonl=options.jsonl, verbose=options.verbose)
 
     async def work(engine: Engine) -> list[Task]:
-        collected = [task for task in tasks if task.state.kind != "new"]  # waiting never buys
+        left = {task.id for task in tasks if task.state.kind == "new" or task.trouble}  # waiting never buys
+        collected = [task for task in tasks if task.id not in left]
         done = iter(await engine.run_all(collected, wait=True, download=wish.download, limit=limit))
-        return [task if task.state.kind == "new" else next(done) for task in tasks]
+        return [task if task.id in left else next(done) for task in tasks]
 
     return session.conclude(session.run(work), wish)
 
 
 def _outstanding(app: App) -> list[Task]:
-    return [task for task in app.ledger.open_tasks() if task.state.kind in ("sending", "pending", "done")]
+    """Return what was bought and is not here. A handle from elsewhere counts once its provider has known it."""
+    found = [task for task in app.ledger.open_tasks() if task.state.kind in ("sending", "pending", "done")]
+    return [task for task in found if task.state.kind == "sending" or task.job.model or task.charged != "unknown"]
 
 
-def _same_account(app: App, task: Task) -> None:
-    """Notice a task of another account before it is asked about (reliability.md T11)."""
-    if task.key_print and app.key_print(task.provider) != task.key_print:
-        raise KeyRejected(
-            f"{task.name} was bought with another key of {task.provider} than the one that is set",
-            hint=f"set the key it was bought with, then wan wait {task.name}", charged="yes", exit_code=8,
-        )  # fmt: skip
-
-
-def _retargeted(app: App, task: Task, options: Collecting, count: int) -> Task:
-    """``-o`` overrides where the results go."""
-    target = replace(task.target, stdout=False) if task.target.stdout and options.output != "-" else task.target
-    if options.output == "-":
-        if count > 1 or options.json or options.jsonl:
-            raise UsageError("-o - takes one result, and no --json beside it")
-        return replace(task, target=Target(template=None, stdout=True))
-    if options.output is not None:
-        job, day = task.job, time.strftime("%Y-%m-%d", time.localtime(app.now()))
-        values = {
-            "verb": job.verb, "provider": task.provider, "model": job.model, "seed": job.seed, "id": task.id,
-            "date": day, "slug": naming.slug(job.prompt),
-        }  # fmt: skip
-        plan = naming.plan(options.output, cwd=str(app.cwd), values=values, count=max(count, task.job.n))
-        target = replace(target, template=plan.template)
-        if count == 1 and task.state.kind != "saved":
-            trial = naming.final_paths(plan.template, task.job.n, plan.wanted_ext or ".png")
-            check_targets(trial, overwrite=options.overwrite, skip_existing=False)
-    elif target.template is None and not options.no_download:
-        target = replace(target, template=_default_target(app, task.job.prompt).template)
-    return replace(
-        task,
-        target=replace(
-            target, overwrite=options.overwrite or target.overwrite, convert=options.convert or target.convert,
-            sidecar=options.sidecar or target.sidecar,
-        ),
-    )  # fmt: skip
+def _same_account(app: App, task: Task) -> Task:
+    """Note on a task of another account that it is not asked about (reliability.md T11); the others go on."""
+    if task.state.kind not in ("pending", "sending", "done") or not task.key_print:
+        return replace(task, trouble=None)
+    try:
+        if app.key_print(task.provider) == task.key_print:
+            return replace(task, trouble=None)
+    except KeyMissing as error:
+        trouble = Failed(code=error.code, message=error.message, hint=error.hint, charged=task.charged)
+        return replace(task, trouble=trouble)
+    message = f"{task.name} was bought with another key of {task.provider} than the one that is set"
+    hint = f"set the key it was bought with, then {task.command('wait')}"
+    return replace(task, trouble=Failed(code=KeyRejected.code, message=message, hint=hint, charged=task.charged))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wan_cli.errors import UsageError, WanError
+from wan_cli.errors import Interrupted, UsageError, WanError
 from wan_cli.registry import every_model, knows
 from wan_cli.text import one_line
 from wan_cli.ui.rows import model_rows
@@ -49,13 +49,16 @@ def _balance(app: App, provider: str, options: Talk) -> str | None:
 
     async def work(engine: Engine) -> list[Task]:
         service = engine.service(provider)
-        answer.append(await drive(service.provider.balance(), service.provider, service.api.send))
+        asked = drive(service.provider.balance(), service.provider, service.api.send)
+        answer.append(await engine.unless(engine.stop, asked))
         return []
 
     from wan_cli.cli.run import Session
 
     try:
         Session(app=app, quiet=True, verbose=options.verbose).run(work)
+    except Interrupted:
+        raise
     except (WanError, NotSent, AnswerLost, Refusal) as error:
         app.streams.say(f"warning: {provider} did not say what is left: {one_line(str(error))}")
         return None

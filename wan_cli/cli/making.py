@@ -15,6 +15,7 @@ from wan_cli.cli.failover import run_through
 from wan_cli.cli.order import Order, price_lines, read_order
 from wan_cli.cli.outcome import Wish
 from wan_cli.cli.run import Session, seconds
+from wan_cli.config import VARIABLES
 from wan_cli.engine.delivery import reopened
 from wan_cli.errors import KeyRejected, UsageError
 from wan_cli.media import EXTENSIONS
@@ -175,16 +176,22 @@ def _skipped(app: App, existing: Sequence[Path]) -> int:
 
 
 def _gate(app: App, options: Making, order: Order) -> None:
-    caps = [spend.parse_cap(text) for text in options.max_cost or []]
-    caps += [spend.parse_cap(str(setting.value)) for setting in app.config.caps]
+    said = [spend.parse_cap(text) for text in options.max_cost or []]
+    project, standing = str(app.config.project_file), app.config.caps
+    said += [spend.parse_cap(cap.value) for cap in standing if cap.source == VARIABLES["max_cost"]]
+    user = [spend.parse_cap(cap.value) for cap in standing if cap.source not in (VARIABLES["max_cost"], project)]
     above = {cap.unit or "": cap.amount for cap in map(spend.parse_cap, app.config.ask_above)}
     limits = spend.Limits(
-        caps=caps, max_results=options.max_results, allow_unknown=options.allow_unknown_cost,
+        caps=[*said, *user], stated=bool(said), max_results=options.max_results,
+        lowered=[spend.parse_cap(cap.value) for cap in standing if cap.source == project],
+        allow_unknown=options.allow_unknown_cost,
         yes=options.yes or options.dry_run, ask_above=above,
     )  # fmt: skip
     ask = _asker(app)
-    for candidate in order.candidates:  # the dearest of a list has to pass as well
-        spend.check(price_lines(app, candidate, order.jobs), limits, ask=ask)
+    estimates = [price_lines(app, candidate, order.jobs) for candidate in order.candidates]
+    spend.check_units([line for lines in estimates for line in lines], limits)
+    for lines in estimates:  # the dearest of a list has to pass as well
+        spend.check(lines, limits, ask=ask)
 
 
 def _asker(app: App) -> Any:
@@ -246,12 +253,38 @@ def _durable(app: App, options: Making, tasks: list[Task], order: Order) -> list
         )
     if found[0].id != tasks[0].id:
         app.talk(f"this idempotency key was used before: continuing {', '.join(task.name for task in found)}")
-        found = [_continued(old, new) for old, new in zip(found, tasks, strict=False)]
+        found = _taken_up(app, found, tasks)
     return found
 
 
+def _unbought(task: Task) -> bool:
+    return task.state.kind == "failed" and task.charged == "no" and task.task_id is None
+
+
+def _taken_up(app: App, found: Sequence[Task], new: Sequence[Task]) -> list[Task]:
+    """Go on with every earlier task; only where none of them bought anything do the new ones take their place."""
+    if not all(map(_unbought, found)):
+        return [_continued(old, new[0]) for old in found]  # the new ones are alike but for their numbers
+    kept = [replace(task, id=old.id, created_at=old.created_at) for old, task in zip(found, new, strict=False)]
+    app.ledger.add(added := list(new[len(found) :]))
+    for old in found[len(new) :]:  # the key no longer stands for these
+        app.ledger.save(replace(old, user_key=None))
+    return [*kept, *added]
+
+
 def _continued(old: Task, new: Task) -> Task:
-    """Take up an earlier task: results go where this call says; one that bought nothing may be tried again."""
+    """Take up an earlier task: results go where this call says; one that bought nothing is tried again there.
+
+    Where another provider would be asked now, what failed stays so: its price there was not agreed to.
+    """
+    if _unbought(old):
+        if old.provider != new.provider:
+            return old
+        job = replace(new.job, n=old.job.n, n_said=old.job.n_said)
+        return replace(
+            old, state=New(), job=job, target=new.target, key_print=new.key_print, trouble=None, origin=new.origin,
+            provider_model=new.provider_model,
+        )  # fmt: skip
     if old.key_print and new.key_print and old.provider == new.provider and old.key_print != new.key_print:
         raise KeyRejected(
             f"{old.name} was bought with another key",
@@ -259,10 +292,6 @@ def _continued(old: Task, new: Task) -> Task:
             charged="yes",
         )
     task = replace(old, target=new.target, job=replace(old.job, prompt=new.job.prompt), trouble=None)
-    if old.state.kind == "failed" and old.charged == "no" and old.task_id is None:
-        task = replace(
-            task, state=New(), job=new.job, provider=new.provider, origin=new.origin, provider_model=new.provider_model
-        )
     if old.state.kind == "saved" and (old := reopened(old)).state.kind == "saved":
         return old
     # not saved here: another process may be at work on it, and only who owns a task writes it (reliability.md S07)

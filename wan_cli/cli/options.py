@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, get_type_hints
@@ -13,6 +14,13 @@ import typer
 from wan_cli.cli import complete
 
 OptionsT = TypeVar("OptionsT")
+
+
+def finite(value: float | None) -> float | None:
+    """Refuse ``nan`` and ``inf``, which pass for numbers."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no number of seconds")
+    return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +44,10 @@ class Faults:
         typer.Option("--fault", metavar="SPEC", help="What goes wrong in the sandbox; see 'wan help sandbox'."),
     ] = None
     latency: Annotated[
-        float | None, typer.Option("--latency", metavar="S", min=0, help="Seconds that a task of the sandbox takes.")
+        float | None,
+        typer.Option(
+            "--latency", metavar="S", min=0, callback=finite, help="Seconds that a task of the sandbox takes."
+        ),
     ] = None
 
 

@@ -12,8 +12,8 @@ from wan_cli import spend
 from wan_cli.catalog import Model
 from wan_cli.cli.assets import checked, read_media, wanted_kind
 from wan_cli.cli.choose import Candidate, choose
-from wan_cli.cli.prompt import read_prompt, split_words
-from wan_cli.errors import UsageError
+from wan_cli.cli.prompt import asset_path, read_prompt, split_words
+from wan_cli.errors import FileInvalid, UsageError
 from wan_cli.fit import Fitted, offer_for
 from wan_cli.models import Job, Media, Verb
 from wan_cli.text import one_line
@@ -50,18 +50,25 @@ def read_order(app: App, verb: Verb, words: list[str], options: Making) -> Order
         raise UsageError("sequence needs -n N: how many pictures the set has", hint='wan sequence "…" -n 4')
     makes = wanted_kind(app, options)
     drafts = read_media(app, verb, assets, options, makes)
+
+    def said(name: str) -> Any:
+        """Return an option; one that only a video has may stand in the configuration, and is left out of pictures."""
+        own = getattr(options, name)
+        return app.config.get(name) if own is None and makes == "video" else own
+
     job = Job(
         verb=verb, provider="", model="", prompt=prompt, makes=makes, media=tuple(drafts.values()),
         size=options.size or (app.config.get("size") if makes == "image" else None),
         aspect=options.aspect or app.config.get("aspect"), n=1 if options.count is None else options.count,
         n_said=options.count is not None,
-        seed=options.seed, watermark=options.watermark, thinking=options.thinking, negative=options.negative,
-        duration=options.duration, resolution=options.resolution, audio_setting=options.audio_setting,
+        seed=options.seed, watermark=options.watermark, thinking=options.thinking,
+        negative=said("negative"), duration=said("duration"), resolution=said("resolution"),
+        audio_setting=options.audio_setting,
         params=_params(options.param or []),
         route=None if options.route_async is None else "async" if options.route_async else "sync",
     )  # fmt: skip
     found = choose(app, job, provider=options.provider, model=options.model, need_key=not options.dry_run)
-    candidates = [_with_files(app, candidate, drafts) for candidate in found]
+    candidates = _with_files(app, found, drafts)
     apart = any(offer_for(candidate.model, verb).count is None for candidate in candidates)
     model, fitted = candidates[0].model, candidates[0].fitted
     jobs = [replace(fitted.job, n=1, n_said=False)] * job.n if apart else [fitted.job]
@@ -79,11 +86,30 @@ def price_lines(app: App, candidate: Candidate, jobs: Sequence[Job]) -> list[spe
     return [spend.estimate(job, price, seconds=seconds) for job in jobs]
 
 
-def _with_files(app: App, candidate: Candidate, drafts: Mapping[tuple[str, str], Media]) -> Candidate:
-    """Open and check the files against the candidate's limits. Raises ``FileInvalid``."""
-    offer = offer_for(candidate.model, candidate.fitted.job.verb)
-    media = tuple(checked(app, item, offer, asset) for (_, asset), item in drafts.items())
-    return Candidate(candidate.model, replace(candidate.fitted, job=replace(candidate.fitted.job, media=media)))
+def _with_files(
+    app: App, found: Sequence[Candidate], drafts: Mapping[tuple[str, str], Media]
+) -> list[Candidate]:  # fmt: skip
+    """Open and check the files against each candidate's limits; who comes later and refuses one is passed over.
+
+    Raises ``FileInvalid`` where the first refuses it.
+    """
+    scratch = app.state / "scratch"  # standard input can be read once, so all of them are given the same copy
+    paths = {asset: asset_path(app, asset, scratch) for (_, asset), item in drafts.items() if not item.url}
+    candidates: list[Candidate] = []
+    passed: list[str] = []
+    for model, fitted in ((one.model, one.fitted) for one in found):
+        offer = offer_for(model, fitted.job.verb)
+        try:
+            media = tuple(checked(item, offer, asset, paths.get(asset, "")) for (_, asset), item in drafts.items())
+        except FileInvalid as error:
+            if not candidates:
+                raise
+            passed.append(f"{model.provider} was passed over: {error.message}")
+        else:
+            candidates.append(Candidate(model, replace(fitted, job=replace(fitted.job, media=media))))
+    first = candidates[0]
+    warned = replace(first.fitted, warnings=(*first.fitted.warnings, *passed))
+    return [Candidate(first.model, warned), *candidates[1:]]
 
 
 def _params(pairs: list[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 STDIN_BYTES = 64 * 1024
 """The most that is read of a prompt (reliability.md I02); pictures from standard input may be larger."""
+
+STDIN_PICTURE_BYTES = 64 * 1024 * 1024
+"""The most that is read of a picture or video: above what any provider takes (50 MiB, contracts.md)."""
 
 
 def read_prompt(app: App, word: str | None, text: str | None, file: str | None) -> str:
@@ -106,7 +110,9 @@ def asset_path(app: App, word: str, scratch: Path) -> str:
         return str(app.cwd / word)
     from wan_cli.media import sniff
 
-    data = _stdin_bytes(app, 64 * 1024 * 1024)
+    data = _stdin_bytes(app, STDIN_PICTURE_BYTES + 1)
+    if len(data) > STDIN_PICTURE_BYTES:
+        raise FileInvalid(f"standard input has more than {STDIN_PICTURE_BYTES:,} bytes", hint="give a smaller file")
     if not data:
         raise FileInvalid("standard input is empty; a picture was expected", hint="cat picture.png | wan edit - PROMPT")
     import hashlib
@@ -115,5 +121,6 @@ def asset_path(app: App, word: str, scratch: Path) -> str:
     end = (sniff(data[:512]) or "application/octet-stream").rpartition("/")[2]
     scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = scratch / f"stdin-{digest[:16]}.{end}"
-    path.write_bytes(data)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(data)
     return str(path)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from wan_cli.cli.outcome import Wish, overall, task_outcome
 from wan_cli.engine import Engine, Service
-from wan_cli.errors import UsageError, WriteFailed
+from wan_cli.engine.loop import Stopped
+from wan_cli.errors import Interrupted, UsageError, WriteFailed
 from wan_cli.models import Task
 from wan_cli.ui.document import task_document
 from wan_cli.ui.messages import say_error
@@ -67,6 +68,9 @@ class Session:
         self._listen(engine)
         try:
             return await work(engine)
+        except Stopped as error:  # a free question or an upload; a task that was begun keeps its state and tells itself
+            number = self.signal or int(signal.SIGINT)
+            raise Interrupted("interrupted", hint="wan status", charged="no", exit_code=128 + number) from error
         finally:
             for service in self._services.values():
                 await service.close()

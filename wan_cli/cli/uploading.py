@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wan_cli.catalog import Inputs
+from wan_cli.catalog import Capabilities
 from wan_cli.cli.choose import known
 from wan_cli.cli.prompt import asset_path
 from wan_cli.cli.run import Session
 from wan_cli.engine.submit import upload
-from wan_cli.errors import KeyMissing, UnsupportedOption
-from wan_cli.media import local_file
+from wan_cli.errors import FileInvalid, KeyMissing, UnsupportedOption
+from wan_cli.media import local_file, sniff
 from wan_cli.registry import ORDER, capabilities
 
 if TYPE_CHECKING:
     from wan_cli.cli.commands.upload import Uploading
     from wan_cli.cli.context import App
     from wan_cli.engine import Engine
-    from wan_cli.models import Task, Upload
+    from wan_cli.models import Kind, LocalFile, Task, Upload
 
 
 def bring(app: App, words: list[str], options: Uploading) -> int:
@@ -28,8 +29,9 @@ def bring(app: App, words: list[str], options: Uploading) -> int:
     named = options.provider or app.config.get("provider")
     takers = [name for name in ORDER if load(name).uploads]
     if named and not load(known(named)).uploads:
+        able = f"{' and '.join(takers)} {'do' if len(takers) > 1 else 'does'}"
         raise UnsupportedOption(
-            f"{named} takes no uploads: pictures go inside the request; {' and '.join(takers)} does",
+            f"{named} takes no uploads: pictures go inside the request; {able}",
             hint=f"use -p {takers[0]}",
         )
     name = named or next((name for name in takers if app.sandbox or app.has_key(name)), None)
@@ -37,16 +39,14 @@ def bring(app: App, words: list[str], options: Uploading) -> int:
         variables = ", ".join(capabilities(taker).key_env for taker in takers)
         raise KeyMissing(f"no key is set: {variables}", hint="set one of them, or try it offline with --sandbox")
     offered = capabilities(name)
-    model = options.model or offered.models[0].name
-    entry = offered.find(model) or offered.unlisted(model)
-    inputs = next((offer.inputs for offer in entry.verbs.values() if offer.inputs), Inputs(count=(1, 9)))
-    files = [local_file(asset_path(app, word, app.state / "scratch"), inputs, label="picture") for word in words]
+    scratch = app.state / "scratch"
+    files = [_taken(asset_path(app, word, scratch), offered, options.model) for word in words]
     found: list[Upload] = []
 
     async def work(engine: Engine) -> list[Task]:
         print_ = app.key_print(name)
         service = engine.service(name)
-        for file in files:
+        for file, model in files:
             trace = f"upload-{file.sha256[:16]}"
             found.append(await upload(engine, service, file, model=model, trace=trace, key_print=print_))
         return []
@@ -58,9 +58,41 @@ def bring(app: App, words: list[str], options: Uploading) -> int:
                 "path": word, "url": place.url, "id": place.file_id, "duration_token": place.duration_token,
                 "sha256": file.sha256,
             }
-            for word, file, place in zip(words, files, found, strict=True)
+            for word, (file, _), place in zip(words, files, found, strict=True)
         ]  # fmt: skip
         return app.emit([], None, 0, files=rows)
     for place in found:
         app.streams.out(place.url)
     return 0
+
+
+def _taken(path: str, offered: Capabilities, named: str | None) -> tuple[LocalFile, str]:
+    """Return a checked file and a model that takes its kind with any verb, in any role. Raises ``FileInvalid``."""
+    models = [offered.find(named) or offered.unlisted(named)] if named else offered.models
+    places = [
+        (model.name, inputs) for model in models for offer in model.verbs.values()
+        for inputs in (offer.inputs, *offer.roles.values()) if inputs
+    ]  # fmt: skip
+    kind = _kind(path)
+    if not any(kind in inputs.kinds for _, inputs in places):
+        kind = "image"  # the message then says what it is instead
+    refused: FileInvalid | None = None
+    for model, inputs in places:
+        if kind in inputs.kinds:
+            try:
+                return local_file(path, inputs, kind=kind, label="picture" if kind == "image" else kind), model
+            except FileInvalid as error:
+                refused = refused or error
+    raise refused or FileInvalid(f"{path}: {offered.name} takes no files", hint="wan models")
+
+
+def _kind(path: str) -> Kind:
+    """Tell by the first bytes; what is no file here is refused when it is opened."""
+    if not Path(path).is_file():  # opening a pipe without a writer would block for ever (reliability.md I14)
+        return "image"
+    try:
+        with Path(path).open("rb") as file:
+            mime = sniff(file.read(512)) or ""
+    except OSError:
+        return "image"
+    return "video" if mime.startswith("video/") else "audio" if mime.startswith("audio/") else "image"

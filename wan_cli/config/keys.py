@@ -98,7 +98,9 @@ def account(name: str, config: Config) -> Account:
     table = config.tables.get(name)
     base_url, base_source, base_in_file = _base_url(offered, config)
     _check_base(base_url, base_source, allow_http=bool(table and table.allow_http))
-    key = _file_key(offered, config, base_in_file) or _env_key(offered, config)
+    key, own = _env_key(offered, config), _file_key(offered, config, base_in_file)
+    if own and ((table and table.key_env) or key is None or key.origin != origin_of(base_url)):
+        key = own  # else the environment's stands before it (interface.md, section 8)
     return Account(
         provider=name, base_url=base_url, base_source=base_source, key=key, open=bool(table and table.auth == "none"),
         quirks=table.quirks if table else {},

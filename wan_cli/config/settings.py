@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,12 @@ MOST_JOBS = 64
 """Purchases of one provider under way at the same time, at the most."""
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"", "0", "false", "no", "off"})
+_AMOUNT = (re.compile(r"\s*\d+(\.\d+)?\s*[A-Za-z]*\s*", re.ASCII), "an amount with a unit, such as 24credits or 5CNY")
+_WRITTEN = {
+    "timeout": (re.compile(r"(\d+\.?\d*|\.\d+)[smhd]?", re.ASCII), "a time such as 90s, 10m or 1h"),
+    "max_cost": _AMOUNT, "ask_above": _AMOUNT,
+}  # fmt: skip
+"""How a setting is written that only a command can read, so that a bad one is found when it is loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +113,9 @@ def load(env: Mapping[str, str], cwd: Path) -> Config:
     settings: dict[str, Setting] = {}
     caps: list[Setting] = []
     if user:
-        _take(settings, caps, user.defaults.model_dump(exclude_none=True), str(user_path))
+        own = user.defaults.model_dump(exclude_none=True)
+        _check_file(own, user_path)
+        _take(settings, caps, own, str(user_path))
     project = _find_project(cwd, env)
     if project:
         from wan_cli.config.shapes import ProjectFile
@@ -114,11 +123,14 @@ def load(env: Mapping[str, str], cwd: Path) -> Config:
         said = _read(project, ProjectFile).flat().model_dump(exclude_none=True)
         if "output" in said:
             said["output"] = _below(project, said["output"])
+        _check_file(said, project)
         _take(settings, caps, said, str(project))
     for name, variable in VARIABLES.items():
         if name != "sandbox" and (value := env.get(variable)):
+            _check_written(name, value, f"{variable}={one_line(value)}", f"unset {variable}")
             _take(settings, caps, {name: _jobs(value) if name == "jobs" else value}, variable)
     ask = user.spend.ask_above if user else None
+    _check_written("ask_above", ask, f"{user_path}: spend.ask_above", f"edit {user_path}")
     return Config(
         env=env, settings=settings, caps=tuple(caps),
         ask_above=tuple([ask] if isinstance(ask, str) else ask or ()),
@@ -132,6 +144,19 @@ def _jobs(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MOST_JOBS):
         raise ConfigInvalid(f"WAN_JOBS={one_line(text)}: a number from 1 to {MOST_JOBS}", hint="unset WAN_JOBS")
     return int(text)
+
+
+def _check_file(said: Mapping[str, Any], path: Path) -> None:
+    for name, value in said.items():
+        _check_written(name, value, f"{path}: {name}", f"edit {path}")
+
+
+def _check_written(name: str, value: Any, place: str, hint: str) -> None:
+    if name not in _WRITTEN or value is None:
+        return
+    pattern, wanted = _WRITTEN[name]
+    if not all(map(pattern.fullmatch, [value] if isinstance(value, str) else value)):
+        raise ConfigInvalid(f"{place}: {wanted}", hint=hint)
 
 
 def _take(settings: dict[str, Setting], caps: list[Setting], values: Mapping[str, Any], source: str) -> None:

@@ -25,6 +25,9 @@ class Defaults(Table):
     model: Text | None = None
     size: Text | None = None
     aspect: Text | None = None
+    negative: Text | None = None
+    duration: Annotated[int, Field(ge=1)] | None = None
+    resolution: Text | None = None
     output: Text | None = None
     jobs: Annotated[int, Field(ge=1, le=MOST_JOBS)] | None = None
     max_cost: Text | list[Text] | None = None

@@ -26,7 +26,9 @@ VANISHED_S = 60.0
 """A task counts as gone after that many refusals over that many seconds (reliability.md T02)."""
 EMPTY_POLLS = 3
 EMPTY_S = 10.0
-"""A task that ended without a result is asked this often more, with this pause (reliability.md R11)."""
+"""A task that ended without a result has to say so this often more, with this pause (reliability.md R11)."""
+EMPTY_TRIES = 12
+"""Questions in a row for that, answered or not."""
 WARN_FAILURES = 10
 
 
@@ -85,7 +87,7 @@ async def ask(engine: Engine, task: Task, service: Service, seen: _Patience | No
         answer = again
     task = replace(task, trouble=None)
     if task.charged == "unknown":  # adopted by its handle: now it is seen to exist
-        task = replace(task, charged="yes", charge_basis=service.provider.accepted_basis)
+        task = engine.note(replace(task, charged="yes", charge_basis=service.provider.accepted_basis))
     if isinstance(answer, Pending):
         return _still_pending(engine, task, state, answer)
     return engine.save(learn(task, answer, engine.now()))
@@ -102,7 +104,12 @@ def _still_pending(engine: Engine, task: Task, before: Pending, answer: Pending)
 
 
 async def _without_result(engine: Engine, state: Pending, service: Service) -> Answer | None:
-    for _ in range(EMPTY_POLLS):
+    """Ask again for the result of a success. ``None`` says that it is certainly missing.
+
+    Only questions that were answered count; where too few were, the task stays as it is.
+    """
+    answered = 0
+    for _ in range(EMPTY_TRIES):
         await engine.pause(EMPTY_S)
         try:
             again = await drive(service.provider.poll(state), service.provider, service.api.send)
@@ -110,7 +117,10 @@ async def _without_result(engine: Engine, state: Pending, service: Service) -> A
             continue
         if not isinstance(again, Done) or again.outputs:
             return again
-    return None
+        answered += 1
+        if answered == EMPTY_POLLS:
+            return None
+    return state
 
 
 def _refused(engine: Engine, task: Task, service: Service, refusal: Refusal, seen: _Patience) -> Task:

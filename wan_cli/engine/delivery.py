@@ -27,6 +27,8 @@ from wan_cli.text import one_line
 
 CAPS = {"image": 100 * 1024 * 1024, "video": 2 * 1024 * 1024 * 1024}
 """The most bytes of one result (reliability.md section 5)."""
+SECOND_LOOK_S = 2.0
+"""Before an address that is refused as expired is looked at once more: the refusal may be a passing one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ async def deliver(engine: Engine, task: Task) -> Task:
         return engine.save(replace(task, state=Lost(code="task_vanished", message="the answer names no result")))
     results, task = await _round(engine, task)
     if any(result.expired for result in results):
+        await engine.pause(SECOND_LOOK_S)
         task = await _fresh(engine, task)
         if task.trouble or not isinstance(task.state, Done):
             return task
@@ -125,11 +128,12 @@ class _Desk:
             return _Fetched(index, error=WriteFailed(message))
 
     async def _bring(self, index: int, output: Output) -> _Fetched:
-        task, kind = self.task, self.task.job.makes
+        task = self.task
+        kind = task.job.makes if task.job.model else "video"  # an adopted task may be either: the wider limits
         aim = self._aim(index)
         _sweep(aim.parent, task.id, index)
         token = lambda: f"{task.id}-{index}-{secrets.token_hex(3)}"  # noqa: E731 - the part's name tells whose it is
-        expected = "video" if kind == "video" else "picture"
+        expected = "video" if task.job.makes == "video" else "picture"
 
         def progress(done: int, total: int | None) -> None:
             self.engine.tell(Transfer(task=self.task, name=aim.name, done=done, total=total))
@@ -278,5 +282,15 @@ def reopened(task: Task, *, anew: bool = False) -> Task:
         return task
     if not anew and all(file.path is None or _whole(file) for file in task.state.files):
         return task
+    return _again(task, task.task_id)
+
+
+def sought(task: Task) -> Task:
+    """Return a lost task as one to ask about once more, where there is something to ask; else as it is."""
+    return _again(task, task.task_id) if isinstance(task.state, Lost) and task.task_id else task
+
+
+def _again(task: Task, task_id: str) -> Task:
     ended = task.finished_at or task.created_at  # tells the engine that this is no task on its first way
-    return replace(task, state=Pending(task_id=task.task_id, ref={"task_id": task.task_id}), finished_at=ended)
+    state = Pending(task_id=task_id, ref={"task_id": task_id}, note="asked again")
+    return replace(task, state=state, finished_at=ended)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from wan_cli.catalog import Model
 from wan_cli.engine.waiting import DEADLINES_S
-from wan_cli.errors import StateUnusable
+from wan_cli.errors import Charged, StateUnusable
 from wan_cli.models import Event, Failed, Reporter, Task, TaskChanged, Warned
 from wan_cli.registry import capabilities
 
@@ -115,7 +115,11 @@ class Engine:
         from wan_cli.engine.delivery import deliver
         from wan_cli.engine.submit import resume, submit
 
-        match task.state.kind:
+        kind = task.state.kind
+        acts = kind == "sending" or (wait and (kind == "pending" or (kind == "done" and download)))
+        if acts and (here := elsewhere(self, task)):
+            return bought_elsewhere(self, task, here)
+        match kind:
             case "new":
                 return submit(self, task)
             case "sending":
@@ -149,9 +153,10 @@ class Engine:
         """Return what the ledger has, since another process may have taken the task further; the aim is this call's.
 
         The job is this call's too, for the ledger may hold hashes of its texts; its media may be uploaded already.
-        A saved task is only collected again where its files were missed: then it has ended before.
+        A task that has ended is only collected again where its files were missed: then it says when it ended.
         """
-        reopened = stored.state.kind == "saved" and wanted.state.kind == "pending" and wanted.finished_at is not None
+        ended = stored.state.kind in ("saved", "lost")
+        reopened = ended and wanted.state.kind == "pending" and wanted.finished_at is not None
         state = wanted.state if reopened else stored.state
         job = replace(wanted.job, media=stored.job.media)
         return replace(stored, state=state, job=job, target=wanted.target, trouble=None)
@@ -220,7 +225,8 @@ class Engine:
     def trouble(self, task: Task, code: str, message: str, hint: str = "") -> Task:
         """Note why collecting a bought result stopped; the state stays."""
         hint = hint or task.command("wait")
-        return self.save(replace(task, trouble=Failed(code=code, message=message, hint=hint, charged="yes")), message)
+        charged: Charged = "unknown" if task.charged == "unknown" else "yes"
+        return self.save(replace(task, trouble=Failed(code=code, message=message, hint=hint, charged=charged)), message)
 
     async def pause(self, seconds: float) -> None:
         """Sleep, unless a signal comes or has come: then nothing new is begun. Raises :class:`Stopped`."""
@@ -255,6 +261,18 @@ class Engine:
 def _unbought(task: Task) -> bool:
     """Tell whether a task ended before anything was bought, so that the same call may try it again."""
     return task.state.kind == "failed" and task.charged == "no" and task.task_id is None
+
+
+def elsewhere(engine: Engine, task: Task) -> str | None:
+    """Return the origin of today where the task was bought at another one: its key and its id are of no use there."""
+    origin = engine.service(task.provider).provider.origin
+    return None if origin == task.origin else origin
+
+
+async def bought_elsewhere(engine: Engine, task: Task, here: str) -> Task:
+    """Say that nothing is asked, resent or fetched at another origin than the task's; the state stays."""
+    message = f"{task.name} was bought at {task.origin}, the base URL is {here}"
+    return engine.trouble(task, "key_origin", message, f"set the base URL back, then {task.command('wait')}")
 
 
 def model_of(task: Task) -> Model:

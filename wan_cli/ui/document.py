@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from wan_cli import errors
-from wan_cli.models import Cancelled, Done, Failed, File, Lost, Pending, Saved, Task, Unknown
+from wan_cli.models import Cancelled, Done, Failed, File, Lost, Pending, Saved, Sending, Task, Unknown
 from wan_cli.ui.messages import hint_for
 from wan_cli.ui.money import number
 from wan_cli.ui.wording import state_name
@@ -25,6 +25,9 @@ __all__ = [
 
 VERSION = 1
 """The ``wan`` field of every document: it grows when a name changes its meaning."""
+
+ELSEWHERE = frozenset({"key_origin", "key_rejected", "key_missing"})
+"""Troubles that keep a purchase whose answer was not seen from being taken up: it is another account's."""
 
 MAX_DEPTH = 32
 """Levels of a foreign value (``usage``, ``params``) that are kept; more would exhaust the stack."""
@@ -89,7 +92,8 @@ def _collecting(task: Task, trouble: Failed) -> WanError:
     elif cls.default_charged != "yes":
         cls = errors.StillRunning if isinstance(task.state, Pending) else errors.DownloadFailed
     return cls(
-        trouble.message, hint=trouble.hint or task.command("wait"), http_status=trouble.http_status, charged="yes",
+        trouble.message, hint=trouble.hint or task.command("wait"), http_status=trouble.http_status,
+        charged="unknown" if task.charged == "unknown" else "yes",
         provider_code=trouble.provider_code, retry_after_s=trouble.retry_after_s, request_id=task.request_id,
         exit_code=exit_code,
     )  # fmt: skip
@@ -112,6 +116,8 @@ def task_error(task: Task) -> WanError | None:
                 message, hint=task.command("status"), charged="yes" if task.charged == "no" else task.charged
             )
         case Pending() | Done() if task.trouble is not None:
+            return _collecting(task, task.trouble)
+        case Sending() if task.trouble is not None and task.trouble.code in ELSEWHERE:
             return _collecting(task, task.trouble)
         case _:
             return None

@@ -43,6 +43,11 @@ def warning_event(warned: Warned) -> dict[str, Any]:
     return _event("warning", id=warned.task.id if warned.task else None, message=warned.message)
 
 
+def request_event(request: dict[str, Any]) -> dict[str, Any]:
+    """Return the event of a request that a dry run would send."""
+    return _event("request", request=request)
+
+
 def summary_event(
     command: str, tasks: Sequence[Task], error: WanError | None, exit_code: int, *, ok: bool
 ) -> dict[str, Any]:

@@ -1,0 +1,88 @@
+"""Where ``wan wait`` puts what it collects: as the submit said, or as ``-o`` says now."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import replace
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+from wan_cli import naming
+from wan_cli.errors import UsageError
+from wan_cli.models import Saved, Target, Task
+from wan_cli.targets import check_targets
+
+if TYPE_CHECKING:
+    from wan_cli.cli.commands.wait import Collecting
+    from wan_cli.cli.context import App
+
+_INDEX = re.compile(r"(?<!\{)\{index(?::(0[1-9]))?\}")
+
+
+def default_target(app: App, prompt: str) -> Target:
+    """Return the target of a task for which no other was said."""
+    values = {"slug": naming.slug(prompt), "date": _day(app)}
+    return Target(template=naming.plan(None, cwd=str(app.cwd), values=values).template)
+
+
+def retargeted(app: App, tasks: list[Task], options: Collecting) -> list[Task]:
+    """Lay ``-o`` and its companions over the tasks. Raises ``UsageError`` for what cannot be written so."""
+    if options.output == "-" and (len(tasks) > 1 or options.json or options.jsonl):
+        raise UsageError("-o - takes one result, and no --json beside it")
+    return [_retargeted(app, task, options, number, len(tasks)) for number, task in enumerate(tasks, start=1)]
+
+
+def _retargeted(app: App, task: Task, options: Collecting, number: int, count: int) -> Task:
+    """``-o`` overrides where the results go."""
+    target = replace(task.target, stdout=False) if task.target.stdout and options.output != "-" else task.target
+    if options.output is not None and isinstance(task.state, Saved):
+        raise UsageError(
+            f"{task.name} is saved, and {task.provider} keeps no task to fetch it from again",
+            hint=f"copy its files; {task.command('status')} --json tells where they are",
+        )
+    if options.output == "-":
+        return replace(task, target=Target(template=None, stdout=True))
+    if options.output is not None:
+        output = options.output if count == 1 else _numbered(options.output, number, app.cwd)
+        target = replace(target, template=_template(app, task, output, options, alone=count == 1))
+    elif target.template is None and not options.no_download:
+        target = replace(target, template=default_target(app, task.job.prompt).template)
+    return replace(
+        task,
+        target=replace(
+            target, overwrite=options.overwrite or target.overwrite, convert=options.convert or target.convert,
+            sidecar=options.sidecar or target.sidecar,
+        ),
+    )  # fmt: skip
+
+
+def _template(app: App, task: Task, output: str, options: Collecting, *, alone: bool) -> str:
+    job = task.job
+    values = {
+        "verb": job.verb, "provider": task.provider, "model": job.model, "seed": job.seed, "id": task.id,
+        "date": _day(app), "slug": naming.slug(job.prompt),
+    }  # fmt: skip
+    plan = naming.plan(output, cwd=str(app.cwd), values=values, count=job.n)
+    if alone:
+        trial = naming.final_paths(plan.template, job.n, plan.wanted_ext or ".png")
+        check_targets(trial, overwrite=options.overwrite, skip_existing=False)
+    return plan.template
+
+
+def _numbered(output: str, number: int, cwd: Path) -> str:
+    """Give each of several tasks a name of its own: ``{index}`` counts them, else ``-1``, ``-2`` … is appended.
+
+    A folder, and a name that holds ``{id}``, tell them apart already.
+    """
+    if "{id}" in output or output.endswith("/") or (cwd / output).is_dir():
+        return output
+    if _INDEX.search(output):
+        return _INDEX.sub(lambda found: format(number, found[1] or ""), output)
+    suffix = PurePath(output).suffix
+    end = suffix if suffix.lower() in naming.TRUE_EXTENSIONS else "{ext}" if output.endswith("{ext}") else ""
+    return f"{output.removesuffix(end)}-{number}{end}"
+
+
+def _day(app: App) -> str:
+    return time.strftime("%Y-%m-%d", time.localtime(app.now()))
