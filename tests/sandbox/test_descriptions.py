@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,8 @@ from wan_cli.sandbox.port import description
 from wan_cli.sandbox.transport import CONTRACTS, InProcess
 from wan_cli.sandbox.world import World
 
-SEEDS = Path("/work/shared/seeds")
+SHARED = os.environ.get("WAN_SHARED") or Path(__file__).resolve().parents[3] / "shared"
+SEEDS = Path(SHARED) / "seeds"
 METHODS = ("get", "post")
 
 

@@ -32,13 +32,13 @@ def build_task(**changes: Any) -> Task:
     job = replace(job, **changes.pop("job", {}))
     task = Task(
         id="k3f9x2", provider="rivya", origin="https://rivya.ai", job=job, provider_model="wan-2-7-image-pro",
-        token="t", target=Target(template="/work/out/{slug}{ext}"), created_at=1_795_251_600.9,
+        token="t", target=Target(template="/srv/out/{slug}{ext}"), created_at=1_795_251_600.9,
         cost=Cost(estimated=12.0, unit="credits"),
     )  # fmt: skip
     return replace(task, **changes)
 
 
-def saved_file(index: int = 1, path: str | None = "/work/out/fox.png") -> File:
+def saved_file(index: int = 1, path: str | None = "/srv/out/fox.png") -> File:
     """Build a file of 2048 x 2048 pixels."""
     return File(index=index, path=path, bytes=1_048_576, sha256=SHA, mime="image/png", width=2048, height=2048)
 

@@ -94,7 +94,7 @@ def check(doc: Any, pointer: str = "") -> None:
 
 def one(task: Task, **more: Any) -> dict[str, Any]:
     """Wrap a task into a whole document and validate it."""
-    built = task_document(task, cwd="/work", **more)
+    built = task_document(task, cwd="/srv", **more)
     check(document("generate", [built], None, 0, ok=True))
     return built
 
@@ -135,7 +135,7 @@ def test_a_task_document_is_the_contracts_example(tale: list[Task]) -> None:
 
 def test_the_document_has_the_contracts_top(tale: list[Task]) -> None:
     """The top level has six keys in the contract's order, and a command's own come before the error."""
-    built = document("status", [task_document(tale[1], cwd="/work")], None, 8, ok=False)
+    built = document("status", [task_document(tale[1], cwd="/srv")], None, 8, ok=False)
     assert list(built) == ["wan", "command", "ok", "exit_code", "tasks", "error"]
     assert list(document("models", [], None, 0, ok=True, extra={"models": []}))[-2:] == ["models", "error"]
     assert built["wan"] == 1
@@ -267,7 +267,7 @@ def test_every_event_validates(task: Make, tale: list[Task], fake: Make) -> None
     """Each line of --jsonl is an event of the schema."""
     bad = errors.TaskFailed("x")
     events = [
-        task_event(TaskChanged(task=t), cwd="/work") for t in [*tale, task(state=fake()), task(state=Cancelled())]
+        task_event(TaskChanged(task=t), cwd="/srv") for t in [*tale, task(state=fake()), task(state=Cancelled())]
     ]
     events += [transfer_event(Transfer(task=tale[2], name="1.png", done=1, total=None))]
     events += [warning_event(Warned(message="x")), warning_event(Warned(message="x", task=tale[0]))]

@@ -67,7 +67,7 @@ def foreign(base: Task, text: str) -> Iterator[Task]:
         Done(outputs=(Output(url=text),)),
         failure,
         Unknown(reason=text, raw=text),
-        Saved(files=(File(index=1, path="/work/" + text, bytes=1, sha256="ab" * 32, mime=text),)),
+        Saved(files=(File(index=1, path="/srv/" + text, bytes=1, sha256="ab" * 32, mime=text),)),
     ):
         yield replace(base, state=state)
     yield replace(base, state=Done(outputs=(Output(url=text),)), trouble=failure)
@@ -85,7 +85,7 @@ def test_no_foreign_text_reaches_a_terminal_raw(
         stdout_tty=True, stderr_tty=True, env={"COLUMNS": "80", "LINES": "24", "TERM": "xterm", "NO_COLOR": "1"}
     )
     says = PlainReporter(plain, quiet=False, clock=clock)
-    lines = JsonlReporter(jsonl, cwd="/work", clock=clock)
+    lines = JsonlReporter(jsonl, cwd="/srv", clock=clock)
     with LiveReporter(terminal, clock=clock) as live:
         for one in foreign(task(), text):
             for event in (
@@ -95,7 +95,7 @@ def test_no_foreign_text_reaches_a_terminal_raw(
                 says(event)
                 lines(event)
                 live(event)
-            doc = dumps(document("status", [task_document(one, cwd="/work")], None, 0, ok=True))
+            doc = dumps(document("status", [task_document(one, cwd="/srv")], None, 0, ok=True))
             assert doc.isascii()
             assert harmless(doc)
             assert json.loads(doc)["tasks"][0]["prompt"] == text

@@ -198,7 +198,7 @@ from wan_cli.ui.reporter import reporter_for
 from wan_cli.ui.streams import Streams
 streams = Streams.standard()
 try:
-    with reporter_for(streams, cwd="/work", clock=time.monotonic) as reporter:
+    with reporter_for(streams, cwd="/srv", clock=time.monotonic) as reporter:
         reporter(TaskChanged(task=story()[1]))
         sys.stdout.write("ready\\n"); sys.stdout.flush()
         while True:

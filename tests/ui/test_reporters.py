@@ -45,7 +45,7 @@ def test_text_and_json_tell_the_same_tale(streams: Make, tale: list[Task], clock
     text, lines = streams(), streams()
     with (
         PlainReporter(text, quiet=False, clock=clock) as plain,
-        JsonlReporter(lines, cwd="/work", clock=clock) as jsonl,
+        JsonlReporter(lines, cwd="/srv", clock=clock) as jsonl,
     ):
         for event in events(tale):
             clock.now += 2
@@ -98,7 +98,7 @@ def test_nothing_in_a_pipe_is_wrapped(streams: Make, tale: list[Task], clock: An
 def test_bytes_are_told_four_times_a_second_and_at_the_end(streams: Make, tale: list[Task], clock: Any) -> None:
     """Lines about one file keep 250 ms apart; the last count is never lost."""
     s = streams()
-    jsonl = JsonlReporter(s, cwd="/work", clock=clock)
+    jsonl = JsonlReporter(s, cwd="/srv", clock=clock)
     for done in range(1, 101):
         jsonl(Transfer(task=tale[2], name="a", done=done, total=100))
         jsonl(Transfer(task=tale[2], name="b", done=done, total=None))
@@ -125,7 +125,7 @@ def test_bytes_are_told_four_times_a_second_and_at_the_end(streams: Make, tale: 
 def test_a_closed_stdout_stops_no_collecting(streams: Make, tale: list[Task], clock: Any) -> None:
     """When the reader of --jsonl has gone, events go on without it."""
     s = streams(stdout_broken=True)
-    JsonlReporter(s, cwd="/work", clock=clock)(TaskChanged(task=tale[0]))
+    JsonlReporter(s, cwd="/srv", clock=clock)(TaskChanged(task=tale[0]))
     assert s.stdout.getvalue() == ""
 
 
@@ -145,7 +145,7 @@ def test_the_reporter_fits_the_place(
     streams: Make, clock: Any, env: dict[str, str], tty: bool, options: dict[str, bool], expected: type
 ) -> None:
     """Live on a terminal that can, plain elsewhere (O05), JSON lines or silence when asked for."""
-    chosen = reporter_for(streams(env=env, stderr_tty=tty), cwd="/work", clock=clock, **options)
+    chosen = reporter_for(streams(env=env, stderr_tty=tty), cwd="/srv", clock=clock, **options)
     assert type(chosen) is expected
 
 
@@ -155,7 +155,7 @@ def test_the_console_of_old_windows_gets_plain_lines(
     """A console that cannot be redrawn gets plain lines (O05)."""
     monkeypatch.setattr("wan_cli.ui.live.detect_legacy_windows", lambda: True)
     s = streams(env={"COLUMNS": "80"}, stderr_tty=True)
-    assert type(reporter_for(s, cwd="/work", clock=clock)) is PlainReporter
+    assert type(reporter_for(s, cwd="/srv", clock=clock)) is PlainReporter
 
 
 def test_the_id_comes_before_the_waiting(streams: Make, task: Make, clock: Any) -> None:
