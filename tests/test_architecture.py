@@ -49,7 +49,7 @@ VAGUE = {"util", "utils", "helper", "helpers", "manager", "managers", "handler",
 LINES, FUNCTION_LINES = 300, 60
 LARGER = {
     "errors.py": 340,  # one tree: the table in its docstring and a class for each line of it
-    "models.py": 350,  # the nouns, which are read together
+    "models.py": 360,  # the nouns, which are read together
 }
 """Files that are one thing although they are long, each with its own limit."""
 

@@ -89,6 +89,11 @@ class Job:
     route: Literal["sync", "async"] | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def stated_n(self) -> int | None:
+        """The count where it was said, or is not the one that every provider takes for granted."""
+        return self.n if self.n_said or self.n != 1 else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:

@@ -266,9 +266,7 @@ def test_listings_validate() -> None:
 def test_every_event_validates(task: Make, tale: list[Task], fake: Make) -> None:
     """Each line of --jsonl is an event of the schema."""
     bad = errors.TaskFailed("x")
-    events = [
-        task_event(TaskChanged(task=t), cwd="/srv") for t in [*tale, task(state=fake()), task(state=Cancelled())]
-    ]
+    events = [task_event(TaskChanged(task=t), cwd="/srv") for t in [*tale, task(state=fake()), task(state=Cancelled())]]
     events += [transfer_event(Transfer(task=tale[2], name="1.png", done=1, total=None))]
     events += [warning_event(Warned(message="x")), warning_event(Warned(message="x", task=tale[0]))]
     events += [summary_event("generate", tale, None, 0, ok=True), summary_event("wait", [], bad, 7, ok=False)]

@@ -199,7 +199,7 @@ def _said(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def _count(job: Job) -> int | None:
     """``n`` where it is not the documented default of one; always for a sequence, whose upstream default is 12."""
-    return job.n if job.n_said or job.n != 1 or job.verb == "sequence" else None
+    return job.n if job.verb == "sequence" else job.stated_n
 
 
 PROVIDER = Modelverse

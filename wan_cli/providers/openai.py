@@ -65,7 +65,7 @@ class OpenAI(Provider):
         return self.parse(response, ImageTask).state(pending)
 
     def _body(self, job: Job) -> dict[str, Any]:
-        size, count = self._size(job), job.n if job.n_said or job.n != 1 else None
+        size, count = self._size(job), job.stated_n
         return without_unsaid(
             {
                 "model": self.model_id(job.model), "prompt": job.prompt, "n": count,

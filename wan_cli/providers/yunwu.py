@@ -53,7 +53,7 @@ class Yunwu(Provider):
     def _body(self, job: Job) -> dict[str, Any]:
         said = {
             "size": job.size,
-            "n": job.n if job.n_said or job.n != 1 else None,
+            "n": job.stated_n,
             "watermark": job.watermark,
             "seed": job.seed,
         }
