@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+WORKERS = str((os.cpu_count() or 1) + 1)
+"""One more than there are cores: a good part of the time is spent waiting, for pictures of the sandbox among others."""
 
 CHECKS = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
     ("mypy",),
-    ("pytest", "--cov", "--cov-branch", "--cov-report=term"),  # fails below the coverage in pyproject.toml
+    # fails below the coverage in pyproject.toml
+    ("pytest", "-n", WORKERS, "--dist", "worksteal", "--cov", "--cov-branch", "--cov-report=term"),
 )
 
 
