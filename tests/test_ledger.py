@@ -9,6 +9,7 @@ import itertools
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import sqlite3
 import stat
@@ -238,11 +239,11 @@ def test_new_ids(ledger: Ledger) -> None:
 
 
 def test_the_journal_is_ahead_of_the_commit(ledger: Ledger, place: Path) -> None:
-    """When the commit fails, the synced journal already has the line, and the error says why and what to do."""
+    """When the commit of an answer fails, the synced journal has the line, and the error says why and what to do."""
     break_commit(ledger, full_disk)
 
     with pytest.raises(StateUnusable, match=r"ledger\.db cannot be written: database or disk is full") as caught:
-        ledger.add([a_task("aaaaaa")])
+        ledger.save(a_task("aaaaaa", Pending(task_id="t-1"), task_id="t-1"))
 
     assert "free space" in caught.value.hint
     assert lines(place)[0]["task"]["id"] == "aaaaaa"
@@ -287,15 +288,44 @@ def test_an_answer_that_was_not_committed_is_taken_over(ledger: Ledger, place: P
 
 @pytest.mark.parametrize("state", [New(), Sending(at=1.0)])
 def test_what_was_not_sent_is_not_taken_over(ledger: Ledger, state: State) -> None:
-    """A planned or sending task whose commit failed was never sent, so it does not come back from the journal."""
+    """A planned or sending task whose commit failed was never sent, so its line is taken back from the journal."""
     break_commit(ledger, full_disk)
     with pytest.raises(StateUnusable):
         ledger.save(a_task("aaaaaa", state))
     mend_commit(ledger)
+    assert lines(ledger.path.parent) == []
 
     ledger.add([a_task("bbbbbb")])
 
     assert [task.id for task in ledger.recent()] == ["bbbbbb"]
+
+
+def test_a_line_that_cannot_be_taken_back_is_in_doubt(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the disk refuses even that, the task counts as sent: better a question than a second purchase."""
+    refuse = OSError(errno.EIO, "input/output error")
+    break_commit(ledger, full_disk)
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "ftruncate", lambda *_: (_ for _ in ()).throw(refuse))
+        with pytest.raises(StateUnusable):
+            ledger.save(a_task("aaaaaa", Sending(at=1.0)))
+    mend_commit(ledger)
+
+    ledger.add([a_task("bbbbbb")])
+
+    assert ledger.get("aaaaaa").state == Sending(at=1.0)
+
+
+def test_s10_an_older_database_does_not_forget_that_a_request_may_have_left(place: Path, tmp_path: Path) -> None:
+    """Put back from before a purchase, the database learns from the journal that it was being sent."""
+    with Ledger.open(place) as ledger:
+        ledger.add([a_task("aaaaaa")])
+    shutil.copy(place / "ledger.db", tmp_path / "old.db")
+    with Ledger.open(place) as ledger:
+        ledger.save(a_task("aaaaaa", Sending(at=1.0)))
+    shutil.copy(tmp_path / "old.db", place / "ledger.db")
+
+    with Ledger.open(place) as ledger:
+        assert ledger.get("aaaaaa").state == Sending(at=1.0)
 
 
 @pytest.mark.parametrize("state", [New(), Sending(at=1.0), Pending(task_id="t-1")], ids=lambda state: state.kind)
@@ -316,7 +346,7 @@ def test_kill_between_journal_and_commit(place: Path, state: State) -> None:
     assert (place / "ledger.db-wal").exists()
     with Ledger.open(place) as ledger:
         assert ledger.get("aaaaaa") == a_task("aaaaaa")
-        assert bool(ledger.open_tasks()) is (state.kind == "pending")
+        assert bool(ledger.open_tasks()) is (state.kind != "new")
         ledger.add([a_task("cccccc")])
     assert {task.id for task in rebuild(place / "journal.jsonl")} == {"aaaaaa", "bbbbbb", "cccccc"}
 
@@ -580,13 +610,13 @@ def test_a_damaged_document_is_refused(ledger: Ledger, document: str) -> None:
 def test_a_large_ledger_that_was_closed_is_not_checked(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Above the limit only a database that was not closed cleanly is checked throughout."""
     asked: list[bool] = []
-    examine = schema._examine
+    examine = schema.examine
 
     def noted(*args: Any, thorough: bool) -> None:
         asked.append(thorough)
         examine(*args, thorough=thorough)
 
-    monkeypatch.setattr(schema, "_examine", noted)
+    monkeypatch.setattr(schema, "examine", noted)
     monkeypatch.setattr(schema, "CHECK_BELOW", 1)
 
     with Ledger.open(place) as ledger:
@@ -856,7 +886,7 @@ def test_an_answered_attempt_is_evidence(ledger: Ledger) -> None:
     with pytest.raises(StateUnusable, match="attempt 1 of task aaaaaa") as caught:
         ledger.record_attempt("aaaaaa", 1, body="three", body_sha256="3", at=3.0)
 
-    assert caught.value.hint == "wan status aaaaaa"
+    assert caught.value.hint == "wan recover aaaaaa"
     assert [attempt.body for attempt in ledger.attempts("aaaaaa")] == ["two"]
 
 

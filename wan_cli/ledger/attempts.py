@@ -42,7 +42,7 @@ def begin(db: sqlite3.Connection, attempt: Attempt) -> None:
     ).rowcount
     if not changed:
         msg = f"attempt {attempt.n} of task {attempt.task_id} was made before and has its answer"
-        raise StateUnusable(msg, hint=f"wan status {attempt.task_id}")
+        raise StateUnusable(msg, hint=f"wan recover {attempt.task_id}")
 
 
 def answer(db: sqlite3.Connection, attempt: Attempt) -> None:

@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from wan_cli.errors import StateUnusable
+from wan_cli.ledger.holders import writers
 
 ELSEWHERE = "or set WAN_STATE_DIR to another folder"
+REPAIR = "wan doctor --repair"
+"""What mends a damaged ledger: both files are kept, and a new database is made from what can be read of them."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -22,7 +25,7 @@ def damaged(database: Path, journal: Path, reason: object) -> StateUnusable:
     return StateUnusable(
         f"the ledger {database} is damaged ({reason}); nothing was bought and nothing was changed. "
         f"The journal {journal} still has what happened to each task",
-        hint="keep both files, and set WAN_STATE_DIR to another folder to go on",
+        hint=REPAIR,
     )
 
 
@@ -43,10 +46,18 @@ def translated(database: Path, journal: Path, doing: str) -> Iterator[None]:
         raise StateUnusable(msg, hint=_hint(error, primary, database)) from error
 
 
+def _named(pids: list[int]) -> str:
+    """Name who holds the ledger, where the system tells (S09)."""
+    if not pids:
+        return "another wan process holds it"
+    numbers = ", ".join(map(str, pids))
+    return f"process {numbers} holds it" if len(pids) == 1 else f"processes {numbers} hold it"
+
+
 def _hint(error: Exception, primary: int, database: Path) -> str:
     number = getattr(error, "errno", None)
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return f"another wan process holds it; wait for that one, {ELSEWHERE}"
+        return f"{_named(writers(database))}; wait for that, {ELSEWHERE}"
     if primary == sqlite3.SQLITE_FULL or number in _FULL:
         return f"free space on the disk of {database.parent}, {ELSEWHERE}"
     if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) or number in _DENIED:

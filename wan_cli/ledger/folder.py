@@ -68,6 +68,26 @@ def _refuse_foreign(path: Path, found: os.stat_result, mode: str) -> None:
         raise StateUnusable(msg, hint=f"chmod {mode} {named}")
 
 
+def make_private(folder: Path) -> list[Path]:
+    """Take from others what they may do with ``folder`` and with the files in it that are ours; return what changed.
+
+    What belongs to others, links and folders inside are left alone. Raises ``OSError``.
+    """
+    changed = []
+    for path in (folder, *sorted(folder.iterdir())) if _POSIX and folder.is_dir() else ():
+        found = path.lstat()
+        if path == folder:
+            found, mode = path.stat(), PRIVATE_FOLDER
+        elif stat.S_ISREG(found.st_mode):
+            mode = PRIVATE_FILE
+        else:
+            continue
+        if found.st_uid == os.geteuid() and found.st_mode & _OTHERS:
+            path.chmod(mode)
+            changed.append(path)
+    return changed
+
+
 def sync(folder: Path) -> None:
     """Make new names in ``folder`` durable; Windows has no such call and needs none."""
     if not _POSIX:

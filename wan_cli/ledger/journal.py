@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,6 +19,9 @@ from wan_cli.models import Task
 from wan_cli.record import from_document
 
 Entry: TypeAlias = Mapping[str, Any]
+
+BEFORE_SENDING = frozenset({"new", "sending"})
+"""States that only count once they are committed: when that failed, nothing was sent, and the line is taken back."""
 
 
 class Journal:
@@ -69,6 +73,21 @@ class Journal:
         fresh.replace(self.path)
         folder.sync(self.path.parent)
 
+    def take_back(self, to: int) -> None:
+        """Cut off the lines after byte ``to``, whose transaction was not committed, and sync.
+
+        Only where they tell of nothing that was sent or answered: such a line stays, whatever became of its commit.
+        """
+        if self.size() > to and all(
+            "task" in entry and entry["task"]["state"]["kind"] in BEFORE_SENDING for entry in self.entries(after=to)
+        ):
+            descriptor = self._open(os.O_RDWR)
+            try:
+                os.ftruncate(descriptor, to)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
     def entries(self, after: int = 0) -> Iterator[Entry]:
         """Yield the readable entries that begin at byte ``after`` or later."""
         return (entry for _, entry in _lines(self.path, after) if entry is not None)
@@ -100,10 +119,53 @@ def damaged_lines(journal_path: Path) -> list[int]:
     return [number for number, entry in _lines(journal_path) if entry is None]
 
 
-def _lines(path: Path, after: int = 0) -> Iterator[tuple[int, Entry | None]]:
+@dataclass(slots=True)
+class Story:
+    """What a journal tells: the last entry of each task by its id, what was forgotten, which lines nobody can read.
+
+    ``doubtful`` are the tasks that were only planned in their last readable line, and a line after that is damaged: it
+    may have said that their request was sent.
+    """
+
+    last: dict[str, Entry] = field(default_factory=dict)
+    forgotten: set[str] = field(default_factory=set)
+    damaged: list[int] = field(default_factory=list)
+    doubtful: set[str] = field(default_factory=set)
+
+    def hear(self, number: int, entry: Entry | None) -> None:
+        """Take the next line."""
+        if entry is None:
+            self.damaged.append(number)
+            self.doubtful |= {name for name, told in self.last.items() if told["task"]["state"]["kind"] == "new"}
+        elif "task" in entry:
+            name = entry["task"]["id"]
+            self.last[name] = entry
+            self.forgotten.discard(name)
+            self.doubtful.discard(name)
+        else:
+            gone = set(entry["forget"])
+            self.forgotten |= gone
+            self.doubtful -= gone
+            for name in gone:
+                self.last.pop(name, None)
+
+
+def replay(journal_path: Path, until: int | None = None) -> Story:
+    """Return what the lines tell that begin before byte ``until`` (by default: all). Raises ``OSError``."""
+    story = Story()
+    for number, entry in _lines(journal_path, until=until):
+        story.hear(number, entry)
+    return story
+
+
+def _lines(path: Path, after: int = 0, until: int | None = None) -> Iterator[tuple[int, Entry | None]]:
+    place = after
     with path.open("rb") as file:
         file.seek(after)
         for number, line in enumerate(file, start=1):
+            if until is not None and place >= until:
+                return
+            place += len(line)
             if line.strip():
                 yield number, _parse(line)
 
@@ -115,7 +177,7 @@ def _parse(line: bytes) -> Entry | None:
             from_document(entry["task"])
             return {"at": entry["at"], "task": entry["task"]}
         return {"at": entry["at"], "forget": [str(forgotten) for forgotten in entry["forget"]]}
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 from wan_cli.errors import StateUnusable
@@ -49,6 +50,20 @@ INSERT INTO journal VALUES (0);
 MIGRATIONS: tuple[str, ...] = (_FIRST,)
 """In order: the n-th brings ``user_version`` from n-1 to n. Released ones are never edited."""
 
+TABLES = frozenset({"task", "claim", "attempt", "upload", "journal"})
+"""What every ledger has had since the first version: how a damaged one is told from another program's database."""
+
+MOST_VERSIONS = 1_000
+"""A higher number is no newer wan but damage: there will not be so many migrations."""
+
+
+class Newer(StateUnusable):
+    """A ledger that a newer ``wan`` wrote: it is left alone."""
+
+
+class Foreign(StateUnusable):
+    """Another program's database: it is left alone."""
+
 
 def connect(database: Path, journal: Path) -> sqlite3.Connection:
     """Open the ledger, made anew where there is none, checked and migrated.
@@ -61,19 +76,24 @@ def connect(database: Path, journal: Path) -> sqlite3.Connection:
         # Looked at again: another process may just have made both, and the database comes first.
         if orphaned and not folder.inspect(database):
             raise damaged(database, journal, "it is gone while its journal is there")
-        _make(database)
-    unclean = _has_bytes(database.with_name(f"{database.name}-wal"))
+        make(database)
+    unclean = _has_bytes(log_of(database))
     # An empty file is no new ledger: ours appear whole, so it is one that was cut off (S10).
     if database.stat().st_size == 0:
         raise damaged(database, journal, "it is empty")
-    connection = _open(database)
+    connection = open_there(database)
     try:
-        _examine(connection, database, journal, thorough=unclean or database.stat().st_size < CHECK_BELOW)
+        examine(connection, database, journal, thorough=unclean or database.stat().st_size < CHECK_BELOW)
         _migrate(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def log_of(database: Path) -> Path:
+    """Return the path of the write-ahead log."""
+    return database.with_name(f"{database.name}-wal")
 
 
 def _has_bytes(path: Path) -> bool:
@@ -83,7 +103,8 @@ def _has_bytes(path: Path) -> bool:
         return False
 
 
-def _open(database: Path) -> sqlite3.Connection:
+def open_there(database: Path) -> sqlite3.Connection:
+    """Open a database that is there, for reading and writing."""
     uri = f"{database.absolute().as_uri()}?mode=rw"
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)
     # Not in WAL mode here: that is written in the file once, since switching is not protected by the busy timeout.
@@ -92,31 +113,51 @@ def _open(database: Path) -> sqlite3.Connection:
     return connection
 
 
-def _make(database: Path) -> None:
-    """Make the database under another name and link it into place, so that it is whole as soon as it is there."""
+def make(database: Path, fill: Callable[[sqlite3.Connection], None] | None = None) -> bool:
+    """Make the database under another name and link it into place, so that it is whole as soon as it is there.
+
+    ``fill`` writes what it holds from the start. Returns whether it is this one that is there now.
+    """
     draft = database.with_name(f".{database.name}.{os.getpid()}-{os.urandom(4).hex()}")
     os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | folder.NO_FOLLOW, folder.PRIVATE_FILE))
     try:
-        with contextlib.closing(_open(draft)) as connection:
+        with contextlib.closing(open_there(draft)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
             _migrate(connection)
+            if fill is not None:
+                connection.execute("BEGIN IMMEDIATE")
+                fill(connection)
+                connection.execute("COMMIT")
+            # Closing does this too, but in silence: on a full disk half of it would stay in a log that is not linked.
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         # Several processes may do this at once: the first link wins, and the others use its database.
-        with contextlib.suppress(FileExistsError):
+        try:
             os.link(draft, database)
+        except FileExistsError:
+            return False
     finally:
-        draft.unlink()
+        for name in (draft, log_of(draft), draft.with_name(f"{draft.name}-shm")):  # the latter two after a failure
+            name.unlink(missing_ok=True)
     folder.sync(database.parent)
+    return True
 
 
-def _examine(connection: sqlite3.Connection, database: Path, journal: Path, *, thorough: bool) -> None:
+def examine(connection: sqlite3.Connection, database: Path, journal: Path, *, thorough: bool) -> None:
+    """Refuse what is not ours, what is newer, and what is damaged: flipped bits may make it look like either (S10)."""
+    ours = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")} >= TABLES
     if _number(connection, "application_id") != APPLICATION_ID:
-        msg = f"{database} is not a ledger of wan"
-        raise StateUnusable(msg, hint=f"move it away, {ELSEWHERE}")
+        if ours:
+            raise damaged(database, journal, "its mark as a ledger is wrong")
+        raise Foreign(f"{database} is not a ledger of wan", hint=f"move it away, {ELSEWHERE}")
     version = _number(connection, "user_version")
+    if ours and not 1 <= version <= MOST_VERSIONS:
+        raise damaged(database, journal, f"its version, {version}, is impossible")
     if version > len(MIGRATIONS):
         msg = f"the ledger {database} was written by a newer wan (version {version}; this one knows {len(MIGRATIONS)})"
-        raise StateUnusable(msg, hint=f"upgrade wan, {ELSEWHERE}")
+        raise Newer(msg, hint=f"upgrade wan, {ELSEWHERE}")
+    if _has_bytes(log_of(database)) and connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        raise damaged(database, journal, "it does not know of its own write-ahead log")
     if thorough:
         verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":

@@ -14,9 +14,6 @@ from wan_cli.ledger.journal import Entry, Journal
 from wan_cli.models import Task
 from wan_cli.record import from_document
 
-_BEFORE_SENDING = frozenset({"new", "sending"})
-"""States that only count once they are committed: when that failed, nothing was sent."""
-
 
 class Storage:
     """The two files of a ledger, open. ``clock`` gives seconds since the epoch."""
@@ -54,15 +51,24 @@ class Storage:
         """Hold the write lock; commit at the end, or nothing at all when anything is raised."""
         with translated(self.path, self.journal.path, "written"):
             self.db.execute("BEGIN IMMEDIATE")
+            begin: int | None = None
             try:
                 self._catch_up()
+                begin = self.journal.size()
                 yield self.db
                 self._note_size()
                 self.db.execute("COMMIT")
             except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    self.db.execute("ROLLBACK")
+                self._give_up(begin)
                 raise
+
+    def _give_up(self, begin: int | None) -> None:
+        """Take back what a transaction did; its lines go while the write lock keeps others from adding theirs."""
+        if begin is not None and self.db.in_transaction:
+            with contextlib.suppress(OSError):
+                self.journal.take_back(begin)
+        with contextlib.suppress(sqlite3.Error):
+            self.db.execute("ROLLBACK")
 
     def tasks(self, rest: str, values: Iterable[object] = ()) -> list[Task]:
         """Return the tasks of ``SELECT document FROM task`` + ``rest``."""
@@ -70,7 +76,7 @@ class Storage:
             docs = list(tasks.documents(self.db, rest, values))
         try:
             return [from_document(json.loads(doc)) for doc in docs]
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise damaged(self.path, self.journal.path, error) from error
 
     def snapshot(self) -> Iterator[Entry]:
@@ -83,9 +89,9 @@ class Storage:
         """Mend what a process that died, or a full disk, left between journal and database.
 
         The database knows how long the journal was at its last commit. Lines beyond that were synced and not
-        committed: an answer among them (a task's id at the provider, say) is taken over, while "new" and "sending"
-        are not, since then nothing was sent. A journal that is shorter was lost, or is of a prune that was not
-        committed: it is written again.
+        committed, or the database is an older one that somebody put back: an answer among them (a task's id at the
+        provider, say) is taken over, and so is "sending", for the request may have left. Only a "new" task is not. A
+        journal that is shorter was lost, or is of a prune that was not committed: it is written again.
         """
         known, actual = self._noted_size(), self.journal.size()
         if actual < known:
@@ -94,7 +100,7 @@ class Storage:
             for entry in self.journal.entries(after=known):
                 if "task" not in entry:
                     self.db.executemany("DELETE FROM task WHERE id = ?", [(gone,) for gone in entry["forget"]])
-                elif entry["task"]["state"]["kind"] not in _BEFORE_SENDING:
+                elif entry["task"]["state"]["kind"] != "new":
                     tasks.upsert(self.db, entry["task"], entry["at"])
 
     def _noted_size(self) -> int:

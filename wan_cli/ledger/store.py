@@ -105,7 +105,7 @@ class Ledger:
     def save(self, task: Task) -> None:
         """Record the state that ``task`` has reached. A task that is not in the ledger is put there."""
         with self._storage.writing() as db:
-            doc, now = self._document(task), self._clock()
+            doc, now = self.document(task), self._clock()
             self._storage.journal.append([{"at": now, "task": doc}])
             tasks.upsert(db, doc, now)
             claims.renew(db, task.id, self._here, now)
@@ -170,6 +170,11 @@ class Ledger:
         """Count the tasks of which nobody knows whether they were bought."""
         with self._storage.reading() as db:
             return int(db.execute("SELECT count(*) FROM task WHERE kind = 'unknown'").fetchone()[0])
+
+    def concerns(self) -> list[tuple[str, str, str, float | None, float | None]]:
+        """Return what a user may have to see to, in one question; see :func:`wan_cli.ledger.tasks.concerns`."""
+        with self._storage.reading() as db:
+            return tasks.concerns(db)
 
     def new_id(self, entropy: Callable[[int], bytes] = os.urandom) -> str:
         """Return an id that no task here has, and that was not returned before: 6 characters, 8 when crowded."""
@@ -250,12 +255,13 @@ class Ledger:
 
     def _add(self, db: sqlite3.Connection, new: Iterable[Task]) -> None:
         now = self._clock()
-        docs = [self._document(task) for task in new]
+        docs = [self.document(task) for task in new]
         self._storage.journal.append({"at": now, "task": doc} for doc in docs)
         for doc in docs:
             tasks.insert(db, doc, now)
 
-    def _document(self, task: Task) -> dict[str, Any]:
+    def document(self, task: Task) -> dict[str, Any]:
+        """Return the task as it is written down: without the user's texts where those are not stored."""
         doc = to_document(task)
         if self._store_prompts:
             return doc

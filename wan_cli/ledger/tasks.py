@@ -47,6 +47,14 @@ def documents(db: sqlite3.Connection, rest: str, values: Iterable[object] = ()) 
     return (row[0] for row in db.execute(f"SELECT document FROM task {rest}", tuple(values)))  # noqa: S608 - ours
 
 
+def concerns(db: sqlite3.Connection) -> list[tuple[str, str, str, float | None, float | None]]:
+    """Return id, kind, provider, ``expires_at`` and ``submitted_at`` (epoch s) of what is bought, or may be."""
+    return db.execute(
+        "SELECT id, kind, provider, json_extract(document, '$.expires_at'), json_extract(document, '$.submitted_at')"
+        " FROM task WHERE kind IN ('unknown', 'pending', 'done') ORDER BY created, rowid"
+    ).fetchall()
+
+
 def find_id(db: sqlite3.Connection, name: str) -> str:
     """Return the local id that ``name`` means: itself, or the one id that begins so.
 
