@@ -181,6 +181,8 @@ class Part:
         ``NAME-3``, ...
         """
         with _writing(final):
+            if not self.path.exists():
+                self._recover()
             os.fsync(self._fd)
             if hasattr(os, "fchmod"):  # Windows has no modes to set
                 os.fchmod(self._fd, 0o666 & ~_umask())
@@ -191,6 +193,16 @@ class Part:
                 final = next(name for name in _candidates(final) if self._place(name))
             _sync_folder(final.parent)
         return final
+
+    def _recover(self) -> None:
+        """Make folder and file once more where somebody removed them: what was written is still open (S18)."""
+        import shutil
+
+        self.target.parent.mkdir(parents=True, exist_ok=True)
+        lost, (self.path, self._fd) = self._fd, self._create()
+        with os.fdopen(lost, "rb") as old, os.fdopen(os.dup(self._fd), "wb") as new:
+            old.seek(0)
+            shutil.copyfileobj(old, new)
 
     def _place(self, final: Path) -> bool:
         """Move the file to ``final`` if that is free: by a link, or where there are none, over an empty file."""

@@ -25,10 +25,12 @@ from support_engine import (
     succeeded,
 )
 
-from wan_cli.engine.submit import resume, upload
+from wan_cli.engine.submit import resume
+from wan_cli.engine.uploads import upload
 from wan_cli.errors import ConfigInvalid, FileInvalid, InternalError, NetworkError, RequestRejected, StateUnusable
 from wan_cli.models import Cancelled, Done, Facts, Failed, LocalFile, Media, Output, Pending, Sending, Task
 from wan_cli.transport.client import NotSent
+from wan_cli.transport.retry import Repeats
 
 UNKEYED, KEYED = "modelverse", "rivya"
 FULL = StateUnusable("the ledger cannot be written: no space left on device")
@@ -53,6 +55,65 @@ def failing(provider: str, stage: Stage, *steps: Step) -> Failed:
 def sent(stage: Stage, provider: str) -> list[Sent]:
     """Return the purchases that left."""
     return [request for request in stage.apis[provider].of("POST") if not request.path.endswith("/files")]
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def killed_before_acting(stage: Stage, provider: str, *steps: Step, **said: Any) -> Task:
+    """Buy, and end the process when the answer is kept and nothing was done with it."""
+    stage.script(provider, *steps)
+    task = stage.task(provider, **said)
+
+    def die(saved: Task) -> Exception | None:
+        if saved.state.kind not in ("new", "sending"):
+            raise Killed
+        return None
+
+    stage.failing.broken["save"] = die
+    with pytest.raises(Killed):
+        stage.run(task, wait=False)
+    stage.failing.broken.clear()
+    assert stage.stored(task).state.kind == "sending"
+    return stage.stored(task)
+
+
+@pytest.mark.parametrize("provider", [UNKEYED, KEYED])
+def test_p03_an_answer_that_was_kept_is_read_by_the_next_process(stage: Stage, provider: str) -> None:
+    """What was bought is not in doubt when its answer is on record, and it is not sent again."""
+    task = killed_before_acting(stage, provider, accepted(provider))
+    after = stage.run(task, wait=False)
+    assert (after.state.kind, after.task_id, after.charged) == ("pending", "task_1", "yes")
+    assert len(sent(stage, provider)) == 1
+
+
+def test_p03_the_pictures_of_a_synchronous_answer_are_not_lost(stage: Stage) -> None:
+    """An answer that is the only copy of its result survives the process that got it."""
+    answer = Reply(200, {"data": [{"url": "https://cdn.example/result-1.png"}]})
+    task = killed_before_acting(stage, UNKEYED, answer, route="sync")
+    after = stage.run(task)
+    assert (after.state.kind, after.charged) == ("saved", "yes")
+    assert len(sent(stage, UNKEYED)) == 1
+
+
+def test_p03_a_refusal_that_was_kept_is_a_refusal(stage: Stage) -> None:
+    """A purchase that was refused before the process ended was not bought."""
+    task = killed_before_acting(stage, UNKEYED, error(400, "invalid_request", "no such size"))
+    after = stage.run(task)
+    assert isinstance(after.state, Failed)
+    assert after.charged == "no"
+    assert len(sent(stage, UNKEYED)) == 1
+
+
+@pytest.mark.parametrize("body", [b"{", b"<html>"])
+def test_p03_an_answer_that_nobody_can_read_stays_in_doubt(stage: Stage, body: bytes) -> None:
+    """Garbage on record says nothing, whoever reads it."""
+    task = submit(stage, UNKEYED, Reply(200, body))
+    stage.ledger.save(moved(task, state=Sending(at=stage.clock.now)))
+    after = stage.run(stage.stored(task))
+    assert after.state.kind == "unknown"
+    assert len(sent(stage, UNKEYED)) == 1
 
 
 # -- nothing leaves before it is durable
@@ -119,7 +180,7 @@ def test_s02_a_ledger_that_fails_after_the_answer_loses_no_result(stage: Stage, 
     stage.script(KEYED, fill, succeeded())
     task = stage.run(stage.task())
     assert (task.state.kind, task.charged) == ("saved", "yes")
-    assert len(stage.files()) == 1
+    assert [name for name in stage.files() if name.endswith(".png")] == [f"{task.id}.png"]
     assert len(sent(stage, KEYED)) == 1
     assert any("no space left" in warning for warning in stage.warnings())
     assert "save" not in methods or any("keep this: rivya:task_1" in warning for warning in stage.warnings())
@@ -208,15 +269,16 @@ def test_i14_a_file_that_changed_is_never_bought_with(stage: Stage) -> None:
 )
 def test_h08_to_h15_a_refusal_is_final_and_free(stage: Stage, reply: Reply, code: str) -> None:
     """A definite no ends the task at once, charged no, with the answer kept as evidence."""
-    state = failing(KEYED, stage, reply)
+    state = failing(KEYED, stage, reply, Reply(200, {"current_credits": 3}))
     assert (state.code, len(sent(stage, KEYED))) == (code, 1)
+    assert ("5 credits; the account has 3 credits" in state.message) is (code == "insufficient_credits")
     ((verdict, status),) = stage.rows("SELECT verdict, http_status FROM attempt")
     assert (verdict, status) == ("answered", reply.status)
 
 
 def test_a_refused_task_may_be_tried_again_under_its_key(stage: Stage) -> None:
     """The same task that was refused for want of credits buys on the next call, and both attempts stay."""
-    task = submit(stage, KEYED, error(402))
+    task = submit(stage, KEYED, error(402), Reply(500))
     again = moved(task, state=type(stage.task().state)(), trouble=None)
     stage.script(KEYED, accepted())
     ended = stage.run(again, wait=False)
@@ -866,3 +928,40 @@ def test_a_network_error_has_its_hint(stage: Stage) -> None:
     """What the transport says of an unreachable provider reaches the user with its hint."""
     state = failing(UNKEYED, stage, *[NotSent(NetworkError("no route", hint="check the network"))] * 4)
     assert (state.message, state.hint) == ("no route", "check the network")
+
+
+# -- the budget of all repeats
+
+
+def test_thousands_of_tasks_do_not_each_try_four_times(stage: Stage) -> None:
+    """While a provider is down, the repeats of all tasks together are bounded; each task ends as not bought."""
+    stage.script(UNKEYED, refused_connection(), forever=True)
+    engine = stage.another(repeats=Repeats(tokens=50, most=50))
+    ended = stage.play(engine.run_all([stage.task(UNKEYED) for _ in range(30)]))
+    assert {(task.state.kind, task.charged) for task in ended} == {("failed", "no")}
+    assert len(sent(stage, UNKEYED)) == 30 + 10
+
+
+def test_a_provider_that_slows_a_batch_down_does_not_end_it(stage: Stage) -> None:
+    """A task that is bought after a pause gives back what its repeats took, so the next ones may repeat too."""
+    engine = stage.another(repeats=Repeats(tokens=10, most=10), submits=1)
+    for number in range(12):
+        stage.script(UNKEYED, error(429, Retry_After="1"), accepted(UNKEYED, f"task_{number}"))
+        assert stage.play(engine.run(stage.task(UNKEYED), wait=False)).state.kind == "pending"
+    assert engine.repeats.tokens == 10
+
+
+def test_uploads_repeat_from_the_same_budget(stage: Stage, tmp_path: Path) -> None:
+    """Without tokens an upload that breaks is not sent again, and nothing was bought."""
+    stage.script(KEYED, lost())
+    engine = stage.another(repeats=Repeats(tokens=0))
+    ended = stage.play(engine.run(stage.task(media=(local(tmp_path),))))
+    assert (ended.state.kind, ended.charged) == ("failed", "no")
+    assert len(stage.apis[KEYED].of("POST")) == 1
+
+
+def test_the_deadline_of_retry_after_is_the_engines(stage: Stage) -> None:
+    """An engine that may wait longer obeys a longer Retry-After."""
+    stage.script(UNKEYED, error(429, Retry_After="600"), accepted(UNKEYED))
+    engine = stage.another(repeats=Repeats(retry_after_cap_s=900))
+    assert stage.play(engine.run(stage.task(UNKEYED), wait=False)).state.kind == "pending"

@@ -119,7 +119,7 @@ def test_a_changed_file_is_never_sent_whole(tmp_path: Path, size: int, change: s
     sent: list[bytes] = []
     embedded = [Embedded(file, raw=True)]
     content = json.dumps({"a": embedded[0].placeholder, "b": 1}).encode()
-    with pytest.raises(FileInvalid, match=r"one\.png (changed|cannot be read)"):
+    with pytest.raises(FileInvalid, match=r"one\.png (changed|cannot be read|is a folder)"):
         sent.extend(json_pieces(content, embedded))
     out = b"".join(sent)
     assert len(out) < len(content) - len(embedded[0].placeholder) + size * 4 // 3

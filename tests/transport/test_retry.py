@@ -22,6 +22,7 @@ from wan_cli.transport.retry import (
     Later,
     Purchase,
     Refused,
+    Repeats,
     Unclear,
     Verdict,
     backoff,
@@ -230,3 +231,69 @@ def test_with_a_key_few_repeats_follow_and_none_late(plan: list[Step], resumed: 
     doubt = first or (unclear[0][1] if unclear else None)
     if doubt and end is not None:
         assert end is doubt
+
+
+def test_the_budget_of_a_process_is_botocores() -> None:
+    """500 tokens; a repeat takes 5, one after a time-out 10; a success gives back what its own took, at least one."""
+    repeats = Repeats()
+    assert (repeats.tokens, repeats.most) == (500, 500)
+    first = Purchase(keyed=False, begun=0, repeats=repeats)
+    assert isinstance(first.after(LATER, 0, 0.5), Again)
+    assert repeats.tokens == 495
+    assert isinstance(first.after(Later(LATER.error, slow=True), 0, 0.5), Again)
+    assert repeats.tokens == 485
+    second = Purchase(keyed=True, begun=0, repeats=repeats)
+    assert isinstance(second.after(Unclear("late", slow=True), 0, 0.5), Again)
+    assert repeats.tokens == 475
+    first.succeeded()
+    assert repeats.tokens == 490
+    Purchase(keyed=False, begun=0, repeats=repeats).succeeded()
+    assert repeats.tokens == 491
+    for _ in range(20):
+        second.succeeded()
+    assert repeats.tokens == 500
+
+
+def test_without_tokens_the_first_failure_is_the_last() -> None:
+    """An empty budget takes no repeat, says the failure as it is, and is not overdrawn."""
+    repeats = Repeats(tokens=4)
+    assert Purchase(keyed=False, begun=0, repeats=repeats).after(LATER, 0, 0.5) == Refused(LATER.error)
+    doubt = Unclear("reset")
+    assert Purchase(keyed=True, begun=0, repeats=repeats).after(doubt, 0, 0.5) is doubt
+    assert repeats.tokens == 4
+
+
+def test_every_limit_can_be_given() -> None:
+    """Retries, attempts under a key, its window and both caps come in from outside."""
+    patient = Repeats(retries=9, keyed_attempts=1, keyed_window_s=1.0, backoff_cap_s=0.5, retry_after_cap_s=1000)
+    purchase = Purchase(keyed=True, begun=0, repeats=patient)
+    assert [purchase.after(LATER, 0, 1.0) for _ in range(9)] == [Again(0.5, "slow down")] * 9
+    assert purchase.after(LATER, 0, 1.0) == Refused(LATER.error)
+    doubt = Unclear("reset")
+    assert Purchase(keyed=True, begun=0, repeats=patient).after(doubt, 0, 0.5) is doubt
+    made = adapter("rivya")
+    long = fault(made, 429, b"", retry_after="600")
+    assert isinstance(judge(made, long), Refused)
+    assert isinstance(judge(made, long, patience=1000), Later)
+
+
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [("https://evil.example/a?sig=1", " to https://evil.example,"), ("//evil.example:8443/a", " to ://evil.example:8443,"),
+     ("/login", "redirect,"), (None, "redirect,"), ("https://[::1", "redirect,"), ("https://a:99999/", "redirect,"),
+     ("https://user:pass@evil.example/", " to https://evil.example,")],
+)  # fmt: skip
+def test_a_redirect_is_told_by_its_origin(location: str | None, shown: str) -> None:
+    """The origin of a redirect is named, and nothing else of it (N17)."""
+    headers = {} if location is None else {"location": location}
+    said = verdict(adapter("rivya"), 302, b"", **headers).error.message  # type: ignore[union-attr]
+    assert shown in said
+    assert "pass" not in said
+    assert "sig" not in said
+
+
+@pytest.mark.parametrize(("status", "ours"), [(401, "key_rejected"), (403, "key_rejected"), (400, "request_rejected")])
+def test_a_general_code_does_not_hide_the_status(status: int, ours: str) -> None:
+    """OpenAI's "invalid_request_error" stands beside 401 too, where the key is meant (H10)."""
+    body = {"error": {"message": "no key", "type": "invalid_request_error", "code": None}}
+    assert outcome(verdict(adapter("openai"), status, body))[0] == ours

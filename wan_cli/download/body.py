@@ -93,7 +93,8 @@ def inline_bytes(output: Output, cap: int) -> bytes | None:
     try:
         data, _ = decode_b64(text)
     except ValueError as error:
-        raise DownloadFailed(f"the result inside the answer cannot be decoded: {one_line(str(error))}") from error
+        said = f"the result inside the answer cannot be decoded: {one_line(str(error))}; its text is kept in the ledger"
+        raise DownloadFailed(said) from error
     if len(data) > cap:
         raise DownloadFailed(_too_large(cap))
     return data

@@ -6,13 +6,13 @@ Source: reliability.md section 2.4 (S1, S2, S9, S20): nothing secret is in this 
 from __future__ import annotations
 
 import ssl
-import urllib.request
 from collections.abc import Callable
 from http.cookiejar import DefaultCookiePolicy
+from urllib.parse import urlsplit
 
 import httpx
 
-from wan_cli import __version__
+from wan_cli import __version__, proxies
 from wan_cli.errors import DownloadFailed
 
 USER_AGENT = f"wan/{__version__}"
@@ -27,11 +27,7 @@ PINNED = "sni_hostname"
 
 def proxy_for(url: httpx.URL) -> str | None:
     """Return the proxy that the environment names for ``url`` (``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``, ...)."""
-    proxies = urllib.request.getproxies()
-    proxy = proxies.get(url.scheme) or proxies.get("all")
-    if not proxy or urllib.request.proxy_bypass(url.netloc.decode("ascii")):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"
+    return proxies.proxy_for(url.scheme, url.netloc.decode("ascii"))
 
 
 class Route(httpx.AsyncBaseTransport):
@@ -55,6 +51,7 @@ class Route(httpx.AsyncBaseTransport):
         key = (proxy, secure or (proxy or "").startswith("https:"))
         if key not in self._transports:
             try:
+                _ = urlsplit(proxy or "").port  # above 65535: else it would be found out while connecting, as a bug
                 self._transports[key] = httpx.AsyncHTTPTransport(
                     verify=self._trust() if key[1] else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
                     trust_env=False, limits=CONNECTIONS, proxy=proxy,

@@ -37,12 +37,16 @@ _SERVER_ERRORS = 500
 
 
 class Expired(Exception):
-    """The address answered 403, 404 or 410. ``head`` is the beginning of what it said, safe to show."""
+    """The address answered 403, 404 or 410.
 
-    def __init__(self, status: int, head: str) -> None:
+    ``head`` is the beginning of what it said, safe to show; ``date`` its raw ``Date`` header.
+    """
+
+    def __init__(self, status: int, head: str, date: str | None = None) -> None:
         super().__init__(f"the result's address answered HTTP {status}")
         self.status = status
         self.head = head
+        self.date = date
 
 
 class Fetcher:
@@ -129,7 +133,7 @@ class Fetcher:
         try:
             async with self._opened(hop, asked) as response:
                 await self._receive(response, inflow, resuming=bool(asked))
-        except httpx.UnsupportedProtocol as error:
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:  # httpx reads a redirect it does not follow
             raise DownloadFailed(f"the result's address is refused: {one_line(str(error))}") from error
         except httpx.TransportError as error:
             if is_untrusted(error):
@@ -141,7 +145,7 @@ class Fetcher:
     async def _receive(self, response: httpx.Response, inflow: Inflow, *, resuming: bool) -> None:
         status, headers = response.status_code, response.headers
         if status in _GONE:
-            raise Expired(status, await head_of(response, self._limits.read_stall_s))
+            raise Expired(status, await head_of(response, self._limits.read_stall_s), headers.get("date"))
         if status == _UNSATISFIED and resuming:
             if not inflow.resume.complete(headers, inflow.part.size):
                 inflow.restart()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from wan_cli.engine.expiry import day
 from wan_cli.engine.loop import Engine, Service
-from wan_cli.engine.submit import learn
+from wan_cli.engine.submit import learn, settle
 from wan_cli.engine.waiting import pause
 from wan_cli.errors import InternalError, KeyRejected, WanError
 from wan_cli.models import Done, Lost, Pending, Task, TaskChanged
@@ -17,6 +18,8 @@ from wan_cli.transport.drive import Refusal, drive
 from wan_cli.transport.retry import Refused, judge
 
 if TYPE_CHECKING:
+    import httpx
+
     from wan_cli.models import Answer
 
 NEW_TASK_S = 30.0
@@ -65,10 +68,14 @@ async def ask(engine: Engine, task: Task, service: Service, seen: _Patience | No
     if not isinstance(state, Pending):
         raise InternalError(f"{task.id} is not at the provider")
     seen.polls, seen.asked = seen.polls + 1, None
+
+    async def send(request: httpx.Request) -> httpx.Response:
+        response = await service.api.send(request)
+        seen.asked = retry_after(response.headers.get("retry-after"), response.headers.get("date"))
+        return response
+
     try:
-        answer = await engine.unless(
-            engine.stop, drive(service.provider.poll(state), service.provider, service.api.send)
-        )
+        answer = await engine.unless(engine.stop, drive(service.provider.poll(state), service.provider, send))
     except Refusal as refusal:
         return _refused(engine, task, service, refusal, seen)
     except (NotSent, AnswerLost) as lost:
@@ -77,7 +84,6 @@ async def ask(engine: Engine, task: Task, service: Service, seen: _Patience | No
         return engine.trouble(task, error.code, error.message, error.hint)
     seen.failures = seen.gone = 0
     seen.gone_since = 0.0
-    seen.asked = answer.facts.retry_after_s if answer.facts else None
     if isinstance(answer, Done) and not answer.outputs:
         again = await _without_result(engine, state, service)
         if again is None:
@@ -90,7 +96,7 @@ async def ask(engine: Engine, task: Task, service: Service, seen: _Patience | No
         task = engine.note(replace(task, charged="yes", charge_basis=service.provider.accepted_basis))
     if isinstance(answer, Pending):
         return _still_pending(engine, task, state, answer)
-    return engine.save(learn(task, answer, engine.now()))
+    return settle(engine, task, answer)
 
 
 def _still_pending(engine: Engine, task: Task, before: Pending, answer: Pending) -> Task:
@@ -127,7 +133,6 @@ def _refused(engine: Engine, task: Task, service: Service, refusal: Refusal, see
     fault = refusal.fault
     if service.provider.vanished(fault):
         return _gone(engine, task, fault.message, seen)
-    seen.asked = retry_after(fault.retry_after, refusal.date)
     verdict = judge(service.provider, fault, date=refusal.date)
     if isinstance(verdict, Refused) and isinstance(verdict.error, KeyRejected):
         # the task is bought: with the key mended it can still be collected (interface.md, section 4: 8)
@@ -143,7 +148,9 @@ def _gone(engine: Engine, task: Task, message: str, seen: _Patience) -> Task:
     if young or not settled:
         engine.tell(TaskChanged(task=task, note=f"not found ({one_line(message)}); asking again"))
         return task
-    lost = Lost(code="task_vanished", message=f"the provider no longer knows this task: {one_line(message)}")
+    since = day(task.submitted_at or task.created_at)
+    what = f"the provider no longer knows this task, which was bought on {since}: {one_line(message)}"
+    lost = Lost(code="task_vanished", message=what)
     return engine.save(replace(task, state=lost, finished_at=engine.now()))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wan_cli import geometry
 from wan_cli.media import mime_of_extension
-from wan_cli.models import File, Task
+from wan_cli.models import Facts, File, Task
 
 TIER_AREA = (0.5, 1.1)
 """A tier's picture has about the side squared: models round to their grid, never to half."""
@@ -26,6 +26,25 @@ def differences(task: Task, files: tuple[File, ...]) -> list[str]:
         if file.width and file.height:
             found += _size_differences(task, file.index, (file.width, file.height))
     return found
+
+
+def odd_amount(facts: Facts | None) -> str | None:
+    """Return what is odd about the amount a provider reports; it counts as reported all the same (R16)."""
+    amount, reserved = (facts.charged_amount, facts.reserved_amount) if facts else (None, None)
+    if amount is not None and amount < 0:
+        return f"the provider reports a charge below zero: {amount:g}"
+    if amount is not None and reserved is not None and amount > reserved:
+        return f"the provider reports a charge of {amount:g}, more than the {reserved:g} it had reserved"
+    return None
+
+
+def alike(files: tuple[File, ...]) -> list[str]:
+    """Return which results have the same bytes: a seed or a cache of the provider's, and no fault of ours (D20)."""
+    by_hash: dict[str, list[int]] = {}
+    for file in files:
+        by_hash.setdefault(file.sha256, []).append(file.index)
+    same = (" and ".join(map(str, indices)) for indices in by_hash.values() if len(indices) > 1)
+    return [f"results {indices} are the same, byte for byte" for indices in same]
 
 
 def _size_differences(task: Task, index: int, pixels: tuple[int, int]) -> list[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,8 +16,10 @@ from pathlib import Path
 from wan_cli import naming
 from wan_cli.convert import convert
 from wan_cli.download import Expired
-from wan_cli.engine.compare import differences
+from wan_cli.engine.compare import alike, differences
+from wan_cli.engine.expiry import is_over, until
 from wan_cli.engine.loop import Engine, Service, model_of
+from wan_cli.engine.sidecar import write_sidecar
 from wan_cli.errors import DownloadFailed, WanError, WriteFailed
 from wan_cli.media import EXTENSIONS, Sniffed, inspect, mime_of_extension
 from wan_cli.models import Done, File, Lost, Output, Pending, Saved, Task, TaskChanged, Transfer
@@ -39,6 +40,9 @@ class _Fetched:
     file: File | None = None
     error: WanError | None = None
     expired: bool = False
+    """The address was refused: only a fresh one, or a later look, can help."""
+    over: bool = False
+    """And nothing says that it is still good."""
     notes: tuple[str, ...] = ()
 
 
@@ -46,21 +50,36 @@ async def deliver(engine: Engine, task: Task) -> Task:
     """From ``Done``: bring every result to disk. One that fails never takes another with it (reliability.md D19)."""
     if isinstance(task.state, Done) and not task.state.outputs:  # an answer that was all, and is empty (R11)
         return engine.save(replace(task, state=Lost(code="task_vanished", message="the answer names no result")))
+    again = _failed_before(engine, task)
     results, task = await _round(engine, task)
-    if any(result.expired for result in results):
+    refused = any(result.expired for result in results)
+    failed = next((result.error for result in results if isinstance(result.error, DownloadFailed)), None)
+    if failed and (refused or again):
         await engine.pause(SECOND_LOOK_S)
-        task = await _fresh(engine, task)
+        before = task.state
+        assert isinstance(before, Done)  # noqa: S101 - a round ends in the state it began with
+        task = await _fresh(engine, task, "the result's address expired" if refused else failed.message)
         if task.trouble or not isinstance(task.state, Done):
             return task
-        results, task = await _round(engine, task)
+        if refused or task.state.outputs != before.outputs:
+            results, task = await _round(engine, task)
     broken = [result for result in results if result.error]
     if not broken:
         return _saved(engine, task)
     error = broken[0].error
     assert error is not None  # noqa: S101 - filtered above
-    if all(result.expired for result in broken) and len(broken) == len(results):
+    if all(result.over for result in broken) and len(broken) == len(results):
         return engine.save(replace(task, state=Lost(code="result_expired", message=error.message), trouble=None))
     return engine.trouble(task, error.code, error.message)
+
+
+def _failed_before(engine: Engine, task: Task) -> bool:
+    """Tell whether an earlier command could not fetch the results either: their host may have moved meanwhile."""
+    try:
+        trouble = engine.ledger.get(task.id).trouble
+    except WanError:
+        return False
+    return task.task_id is not None and trouble is not None and trouble.code == DownloadFailed.code
 
 
 async def _round(engine: Engine, task: Task) -> tuple[list[_Fetched], Task]:
@@ -84,23 +103,21 @@ async def _round(engine: Engine, task: Task) -> tuple[list[_Fetched], Task]:
     return results, task
 
 
-async def _fresh(engine: Engine, task: Task) -> Task:
-    """Ask the provider for fresh addresses, once (reliability.md D01). An answer that was all is gone with them."""
+async def _fresh(engine: Engine, task: Task, reason: str) -> Task:
+    """Ask the provider for fresh addresses, once (reliability.md D01). An answer that was all has no others."""
     from wan_cli.engine.collect import ask
 
     before = task.state
     assert isinstance(before, Done)  # noqa: S101
     if task.task_id is None:
-        message = "the result's address has expired, and the provider keeps no task to ask about"
-        lost = Lost(code="result_expired", message=message)
-        return engine.save(replace(task, state=lost)) if not before.files else task
+        return task
     service = engine.service(task.provider)
     asked = await ask(engine, replace(task, state=service.provider.adopt(task.task_id)), service)
     if isinstance(asked.state, Done):
         return engine.save(replace(asked, state=replace(asked.state, files=before.files)))
     if isinstance(asked.state, Pending):  # it could not be asked: what was known stays, and nothing counts as gone
         why = asked.trouble.message if asked.trouble else "the provider could not be asked for a fresh one"
-        return engine.trouble(replace(asked, state=before), "download_failed", f"the result's address expired; {why}")
+        return engine.trouble(replace(asked, state=before), "download_failed", f"{reason}; {why}")
     return asked
 
 
@@ -115,17 +132,25 @@ class _Desk:
     async def bring(self, index: int, output: Output) -> _Fetched:
         """Bring one result in. Everything that goes wrong is in the answer."""
         if (known := self._known(index)) and _whole(known) and self._described(known):
+            if known.path:  # a process that ended between the two names of its file left the first
+                _sweep(Path(known.path).parent, self.task.id, index)
             return _Fetched(index, known)
         try:
             return await self._bring(index, output)
         except Expired as gone:
-            message = f"result {index} can no longer be fetched: {gone}"
-            return _Fetched(index, error=DownloadFailed(message), expired=True)
+            return self._refused(index, output, gone)
         except WanError as error:
             return _Fetched(index, error=error)
         except UnicodeEncodeError:  # a name that was planned in another locale (reliability.md O06)
             message = f"result {index} has a name that cannot be written in this locale; it is still at the provider"
             return _Fetched(index, error=WriteFailed(message))
+
+    def _refused(self, index: int, output: Output, gone: Expired) -> _Fetched:
+        """Say of an address that is refused whether it has ended, or is good for longer by its own account (D01)."""
+        over = is_over(output.url, gone, self.engine.now())
+        what = "can no longer be fetched" if over else "cannot be fetched for now"
+        error = DownloadFailed(f"result {index} {what}: {gone}{until(output.url, over=over)}")
+        return _Fetched(index, error=error, expired=True, over=over)
 
     async def _bring(self, index: int, output: Output) -> _Fetched:
         task = self.task
@@ -175,7 +200,7 @@ class _Desk:
             file = self._record(index, ready, made, real)
             notes.append(f"{final.name} was taken meanwhile, so the result is {real.name}")
         if self.task.target.sidecar:
-            _write_sidecar(self.task, file, real)
+            write_sidecar(self.task, file, real)
         return _Fetched(index, file, notes=tuple(notes))
 
     def _record(self, index: int, part: Part, sniffed: Sniffed, path: Path | None) -> File:
@@ -199,6 +224,8 @@ class _Desk:
     def _aim(self, index: int) -> Path:
         """The path a result would have if it is what the catalogue says; the part file stands beside it."""
         if self.task.target.template is None:
+            with suppress(OSError):  # the part says what is wrong; it would make the folder as the umask has it
+                self.engine.scratch.mkdir(mode=0o700, exist_ok=True)
             return self.engine.scratch / f"{self.task.id}-{index}"
         formats = model_of(self.task).formats
         return self._path(index, EXTENSIONS[formats[0]] if formats else ".png")
@@ -240,36 +267,13 @@ def _sweep(folder: Path, task_id: str, index: int) -> None:
             stale.unlink()
 
 
-def _write_sidecar(task: Task, file: File, path: Path) -> None:
-    """Write how the file was made beside it: no key, no signed address."""
-    job = task.job
-    said = {
-        "wan": 1, "file": path.name, "sha256": file.sha256, "bytes": file.bytes, "mime": file.mime, "width": file.width,
-        "height": file.height, "task": task.id, "handle": task.handle, "provider": task.provider,
-        "sandbox": task.sandbox, "model": job.model, "provider_model": task.provider_model, "verb": job.verb,
-        "prompt": job.prompt, "size": job.size, "aspect": job.aspect, "seed": job.seed, "n": job.n,
-        "watermark": job.watermark, "thinking": job.thinking, "params": dict(job.params),
-        "references": [{"name": m.file.name, "sha256": m.file.sha256} for m in job.media if m.file],
-        "cost": {"estimated": task.cost.estimated, "actual": task.cost.actual, "unit": task.cost.unit},
-    }  # fmt: skip
-    target = path.with_name(path.name + ".json")
-    part = target.with_name(f".{target.name}.{secrets.token_hex(3)}.part")
-    try:
-        with open(part, "x", encoding="utf-8") as out:  # noqa: PTH123 - exclusive creation
-            out.write(json.dumps(said, ensure_ascii=False, indent=2) + "\n")
-        part.replace(target)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise WriteFailed(f"{target} could not be written: {error.strerror}") from error
-
-
 def _saved(engine: Engine, task: Task) -> Task:
     """From ``Done`` with every file in place to ``Saved``, compared with what was asked for."""
     state = task.state
     assert isinstance(state, Done)  # noqa: S101
     found = tuple(differences(task, state.files))
-    for difference in found:
-        task = engine.warn(task, difference)
+    for noted in (*found, *alike(state.files)):
+        task = engine.warn(task, noted)
     return engine.save(replace(task, state=Saved(files=state.files), trouble=None, differences=found))
 
 

@@ -14,13 +14,15 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from wan_cli.catalog import Model
+from wan_cli.engine.rescue import Rescue
 from wan_cli.engine.waiting import DEADLINES_S
 from wan_cli.errors import Charged, StateUnusable
 from wan_cli.models import Event, Failed, Reporter, Task, TaskChanged, Warned
 from wan_cli.registry import capabilities
+from wan_cli.transport.retry import Repeats
 
 if TYPE_CHECKING:
     from wan_cli.download import Fetcher
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 TERMINAL = frozenset({"saved", "failed", "cancelled", "unknown", "lost"})
+Decision: TypeAlias = "Callable[[Engine, Task], Awaitable[Task]]"
 ATTACHED_S = 0.5
 """Seconds between looks at a task that another process is working on."""
 
@@ -74,18 +77,31 @@ class Engine:
     _uploads: dict[tuple[str, str], asyncio.Lock] = field(default_factory=dict)
     _unsaved: dict[str, Task] = field(default_factory=dict)
     """What the ledger could not take, by the task's id."""
+    rescue: Rescue = field(default_factory=Rescue)
+    """Writes that down elsewhere."""
+    repeats: Repeats = field(default_factory=Repeats)
     cool_until: dict[str, float] = field(default_factory=dict)
     """Per origin: no purchase before this time (monotonic), because the provider asked for it."""
 
-    async def run(self, task: Task, *, wait: bool = True, download: bool = True, limit: float | None = None) -> Task:
+    async def run(
+        self, task: Task, *, wait: bool = True, download: bool = True, limit: float | None = None,
+        first: Decision | None = None,
+    ) -> Task:  # fmt: skip
         """Take ``task`` as far as it goes: to files, to acceptance (``wait=False``), or to a limit in seconds.
 
-        Never raises for what happens to the task: its state, ``trouble`` and ``warnings`` tell.
+        Never raises for what happens to the task: its state, ``trouble`` and ``warnings`` tell. ``first`` is what a
+        person decided, and may raise: it is done before anything else, once the task is this process's.
         """
         ends = self.monotonic() + (DEADLINES_S[task.job.makes] if limit is None else limit)
         owned = False
         try:
-            owned, task = await self._own(task, ends, wait=wait)
+            if first:
+                from wan_cli.engine.decide import taken
+
+                task, owned = self._merged(taken(self.ledger, task), task), True
+                task = await first(self, task)
+            else:
+                owned, task = await self._own(task, ends, wait=wait)
             while owned and (step := self._step(task, ends, wait=wait, download=download)):
                 before, task = task, await step
                 if task.state == before.state or (task.trouble and task.trouble != before.trouble):
@@ -202,11 +218,14 @@ class Engine:
         try:
             self.ledger.save(task)
             self._unsaved.pop(task.id, None)
+            self.rescue.drop(task.id)
         except StateUnusable as error:
             if task.state.kind == "sending":
                 raise
             self._unsaved[task.id] = task
             keep = "" if task.charged == "no" else f"; keep this: {task.name}"
+            if task.state.kind != "new":
+                keep += self.rescue.keep(task, self.ledger.document(task))
             self.tell(Warned(message=error.message + keep, task=task))
         return task
 
@@ -247,7 +266,7 @@ class Engine:
             waiting.cancel()
             if not working.done():
                 working.cancel()
-                await asyncio.wait({working})
+                await asyncio.gather(working, return_exceptions=True)  # one that nobody saw would be told on stderr
 
     def gate(self, provider: str) -> asyncio.Semaphore:
         """Return what keeps the purchases of one provider to :attr:`submits` at a time."""

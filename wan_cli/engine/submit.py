@@ -7,40 +7,39 @@ without a documented key; what came back is durable before anything else is done
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from wan_cli.engine.compare import odd_amount
+from wan_cli.engine.expiry import stated
+from wan_cli.engine.explain import oversize, shortfall
 from wan_cli.engine.loop import Engine, Service, Stopped
-from wan_cli.errors import Charged, FileInvalid, InternalError, NetworkError, StateUnusable, WanError
+from wan_cli.engine.readback import read_back
+from wan_cli.engine.uploads import uploaded
+from wan_cli.errors import Charged, FileInvalid, InternalError, StateUnusable, WanError
 from wan_cli.models import (
     Cost,
     Done,
     Facts,
     Failed,
-    LocalFile,
     New,
     Pending,
     Sending,
     Task,
     TaskChanged,
     Unknown,
-    Upload,
     Warned,
 )
 from wan_cli.registry import capabilities
 from wan_cli.text import one_line, safe_text
 from wan_cli.transport.client import AnswerLost, NotSent
 from wan_cli.transport.drive import Refusal, drive
-from wan_cli.transport.retry import KEYED_WINDOW_S, Again, Later, Purchase, Refused, Unclear, Verdict, judge
+from wan_cli.transport.retry import Again, Later, Purchase, Refused, Unclear, Verdict, judge
 
 if TYPE_CHECKING:
     import httpx
 
     from wan_cli.models import Answer
-
-_EXPIRES = re.compile(r"[?&]Expires=(\d{9,11})(?:&|$)", re.ASCII)
-"""When a signed address of Alibaba's object store ends, in seconds since the epoch."""
 
 KEPT_RAW = 64 * 1024
 """Characters of an unreadable answer that stay with the task; the ledger's attempt has all of it."""
@@ -50,11 +49,16 @@ async def submit(engine: Engine, task: Task) -> Task:
     """From ``New``: upload what has to be, then buy."""
     service = engine.service(task.provider)
     try:
-        task = await _uploaded(engine, task, service)
+        task = await uploaded(engine, task, service)
     except WanError as error:
         return engine.save(replace(task, state=failed(error), charged="no"))
     async with engine.gate(task.provider):
-        return await _buy(engine, task, service, Purchase(service.provider.idempotent, engine.now()))
+        return await _buy(
+            engine,
+            task,
+            service,
+            Purchase(keyed=service.provider.idempotent, begun=engine.now(), repeats=engine.repeats),
+        )
 
 
 async def resume(engine: Engine, task: Task) -> Task:
@@ -63,68 +67,32 @@ async def resume(engine: Engine, task: Task) -> Task:
     if not isinstance(state, Sending):
         raise InternalError(f"{task.id} is not being sent")
     service = engine.service(task.provider)
+    match await read_back(engine, task, service):
+        case Refused(error):
+            return engine.save(replace(task, state=failed(error), charged="no", request_id=error.request_id))
+        case None:
+            pass
+        case answer:
+            return _accepted(engine, task, service, answer)
     ended = Unclear("wan was ended before the answer came")
-    remembered = 0 <= engine.now() - state.at <= KEYED_WINDOW_S
+    remembered = 0 <= engine.now() - state.at <= engine.repeats.keyed_window_s
     if service.provider.idempotent and remembered and not task.job.prompt.startswith("sha256:"):
         async with engine.gate(task.provider):
-            return await _buy(engine, task, service, Purchase(keyed=True, begun=state.at, doubt=ended, unclear=1))
+            again = Purchase(keyed=True, begun=state.at, doubt=ended, unclear=1, repeats=engine.repeats)
+            return await _buy(engine, task, service, again)
     return _unknown(engine, task, ended)
 
 
-async def upload(
-    engine: Engine, service: Service, file: LocalFile, *, model: str, trace: str, key_print: str
-) -> Upload:
-    """Upload one file, or find that it was uploaded within the last day. Raises ``WanError``; nothing was bought."""
-    name, origin = service.provider.name, service.api.origin
-    known = engine.ledger.known_upload(
-        sha256=file.sha256, provider=name, origin=origin, key_print=key_print, now=engine.now()
-    )
-    if known:
-        return known
-    tries = Purchase(keyed=True, begun=engine.now())  # uploads are free and may be repeated (reliability.md section 5)
-    while True:
-        verdict: Verdict
-        try:
-            flow = service.provider.upload(file, model=model, trace=trace)
-            found = await engine.unless(engine.stop, drive(flow, service.provider, service.api.send))
-        except NotSent as lost:
-            verdict = Refused(lost.error) if lost.final else Later(lost.error)
-        except AnswerLost as lost:
-            verdict = Unclear(lost.reason)
-        except Refusal as refusal:
-            verdict = judge(service.provider, refusal.fault, date=refusal.date)
-        else:
-            engine.ledger.remember_upload(
-                sha256=file.sha256, provider=name, origin=origin, key_print=key_print, upload=found
-            )
-            return found
-        match tries.after(verdict, engine.now(), engine.rand()):
-            case Again(wait):
-                await engine.pause(wait)
-            case Refused(refused):
-                raise refused
-            case Unclear(reason):
-                raise NetworkError(
-                    f"the upload of {file.name} to {name} failed: {reason}", hint="run the command again"
-                )
+async def resend(engine: Engine, task: Task, purchase: Purchase) -> Task:
+    """Send a purchase in doubt again, under the task's token, because a person said so.
 
-
-async def _uploaded(engine: Engine, task: Task, service: Service) -> Task:
-    """Bring local files to a provider that wants them uploaded; the ledger knows those that are there already."""
-    if not service.provider.uploads:
-        return task
-    media = []
-    for item in task.job.media:
-        if item.file is None or item.url:
-            media.append(item)
-            continue
-        engine.tell(TaskChanged(task=task, note=f"uploading {item.file.name}"))
-        async with engine.upload_turn(task.provider, item.file.sha256):
-            found = await upload(
-                engine, service, item.file, model=task.job.model, trace=task.token, key_print=task.key_print
-            )
-        media.append(replace(item, url=found.url, duration_token=found.duration_token))
-    return replace(task, job=replace(task.job, media=tuple(media)))
+    The doubt of ``purchase`` stays unless this one is accepted: what an earlier request did is not known from a
+    refusal of the next. Raises ``WanError`` where a file cannot be uploaded; nothing was sent then.
+    """
+    service = engine.service(task.provider)
+    task = await uploaded(engine, task, service)
+    async with engine.gate(task.provider):
+        return await _buy(engine, task, service, purchase)
 
 
 async def _buy(engine: Engine, task: Task, service: Service, purchase: Purchase) -> Task:
@@ -148,6 +116,7 @@ async def _buy(engine: Engine, task: Task, service: Service, purchase: Purchase)
         except StateUnusable as unusable:  # no durable record: nothing is sent
             answer = Refused(unusable)
         if not isinstance(answer, (Refused, Later, Unclear)):
+            purchase.succeeded()
             return _accepted(engine, task, service, answer)
         match purchase.after(answer, engine.now(), engine.rand()):
             case Again(wait, reason):
@@ -159,9 +128,10 @@ async def _buy(engine: Engine, task: Task, service: Service, purchase: Purchase)
                     engine.tell(TaskChanged(task=task, note=reason))
                 await engine.pause(wait)
             case Refused(error):
+                await shortfall(engine, task, service, error)
                 return engine.save(replace(task, state=failed(error), charged="no", request_id=error.request_id))
             case Unclear() as doubt:
-                return _unknown(engine, task, doubt)
+                return _unknown(engine, task, doubt, answer)
 
 
 async def _attempt(engine: Engine, task: Task, service: Service, number: int, *, repeated: bool) -> Answer | Verdict:
@@ -184,14 +154,17 @@ async def _attempt(engine: Engine, task: Task, service: Service, number: int, *,
     except Stopped:
         return Unclear("waiting for the answer was given up")
     except NotSent as lost:
-        return Refused(lost.error) if lost.final else Later(lost.error)
+        return Refused(lost.error) if lost.final else Later(lost.error, slow=lost.slow)
     except FileInvalid as error:  # the file changed; its last piece never left, so the request was never whole
         return Refused(error)
     except Refusal as refusal:
-        return judge(service.provider, refusal.fault, repeated=repeated, date=refusal.date)
+        patience = engine.repeats.retry_after_cap_s
+        verdict = judge(service.provider, refusal.fault, repeated=repeated, date=refusal.date, patience=patience)
+        files = [media.file for media in task.job.media if media.file]
+        return oversize(verdict, service.provider.name, task.job.model, files)
     except AnswerLost as lost:
         _record(engine, task, number, "unclear", lost.status, lost.raw)
-        return Unclear(lost.reason, lost.status, lost.raw)
+        return Unclear(lost.reason, lost.status, lost.raw, lost.slow)
     finally:
         engine.submitting -= 1
 
@@ -208,7 +181,14 @@ def _accepted(engine: Engine, task: Task, service: Service, answer: Answer) -> T
     if isinstance(answer, Done) and not answer.outputs and answer.task_id:
         answer = service.provider.adopt(answer.task_id)  # a task that ended without a result is asked again (R11)
     task = replace(task, charged="yes", charge_basis=service.provider.accepted_basis, trouble=None)
-    return engine.save(learn(task, answer, engine.now()))
+    return settle(engine, task, answer)
+
+
+def settle(engine: Engine, task: Task, answer: Answer) -> Task:
+    """Save what a provider's answer means for the task; an amount that is odd is flagged."""
+    task = engine.save(learn(task, answer, engine.now()))
+    odd = odd_amount(answer.facts)
+    return engine.warn(task, odd) if odd else task
 
 
 def learn(task: Task, answer: Answer, now: float) -> Task:
@@ -228,6 +208,8 @@ def learn(task: Task, answer: Answer, now: float) -> Task:
         task = replace(task, expires_at=_expiry(task, answer))
     if ended and facts.charged_amount is not None:
         charged: Charged = "yes" if facts.charged_amount else "no"
+        if facts.charged_amount < 0:  # says nothing that can be relied on
+            charged = "yes" if isinstance(answer, Done) else "unknown"
         cost = Cost(estimated=task.cost.estimated, actual=facts.charged_amount, unit=task.cost.unit)
         return replace(task, cost=cost, charged=charged, charge_basis="provider")
     if isinstance(answer, Failed):
@@ -239,9 +221,9 @@ def learn(task: Task, answer: Answer, now: float) -> Task:
 
 def _expiry(task: Task, answer: Done) -> float | None:
     """Return when the first address expires: as it says itself, else as the provider documents (epoch seconds)."""
-    stated = [float(found[1]) for output in answer.outputs if (found := _EXPIRES.search(output.url or ""))]
-    if stated:
-        return min(stated)
+    ends = [end for output in answer.outputs if (end := stated(output.url)) is not None]
+    if ends:
+        return min(ends)
     hours = capabilities(task.provider).result_hours
     return None if hours is None or task.finished_at is None else task.finished_at + hours * 3600
 
@@ -254,7 +236,15 @@ def failed(error: WanError) -> Failed:
     )  # fmt: skip
 
 
-def _unknown(engine: Engine, task: Task, doubt: Unclear) -> Task:
+def _unknown(engine: Engine, task: Task, doubt: Unclear, last: Verdict | None = None) -> Task:
+    """End in doubt. A refusal of the ``last`` attempt is told beside: the doubt is about the one before it."""
     raw = safe_text(doubt.raw.decode("utf-8", "replace"), KEPT_RAW) or None
-    state = Unknown(reason=one_line(doubt.reason), raw=raw, http_status=doubt.status)
-    return engine.save(replace(task, state=state, charged="unknown", charge_basis="assumed"))
+    reason = f"{one_line(doubt.reason)}; {task.provider} may have taken it, and wan does not send it again by itself"
+    if task.job.route == "sync" or engine.service(task.provider).provider.synchronous:
+        routes = capabilities(task.provider).routes
+        reason += ". What was drawn cannot be fetched" + (": --async asks for a task" if "async" in routes else "")
+    state = Unknown(reason=reason, raw=raw, http_status=doubt.status)
+    task = engine.save(replace(task, state=state, charged="unknown", charge_basis="assumed"))
+    if last is None or isinstance(last, Unclear):
+        return task
+    return engine.warn(task, f"sent again, and refused: {one_line(last.error.message, 500)}")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from wan_cli.errors import FileInvalid
+from wan_cli.media.local import regular
 
 if TYPE_CHECKING:
     from wan_cli.models import LocalFile
@@ -72,7 +73,7 @@ def _length(part: Encoded | LocalFile) -> int:
 def _read(file: LocalFile) -> Iterator[bytes]:
     digest, held, left = hashlib.sha256(), b"", file.size
     try:
-        with open(file.path, "rb", buffering=0) as source:  # noqa: PTH123 - a plain descriptor, read in pieces
+        with regular(file.path) as source:  # by now it may be a pipe, which would block for ever (I14)
             while left and (piece := _fill(source.read, min(PIECE, left))):
                 digest.update(piece)
                 left -= len(piece)

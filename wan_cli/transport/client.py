@@ -10,14 +10,28 @@ import logging
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 
 from wan_cli import __version__
-from wan_cli.errors import ConfigInvalid, KeyOrigin, NetworkError, WanError
-from wan_cli.text import one_line, safe_text
+from wan_cli.errors import KeyOrigin
+from wan_cli.proxies import check_proxies
+from wan_cli.text import safe_text
 from wan_cli.transport.body import sendable
+from wan_cli.transport.lost import (
+    AnswerLost,
+    NotSent,
+    proxy_refused,
+    said,
+    unreachable,
+    untrusted,
+    unusable,
+    used_proxy,
+)
 from wan_cli.transport.redact import MASK, redact
+
+__all__ = ["USER_AGENT", "AnswerLost", "Api", "Deadlines", "NotSent", "tls_context"]
 
 log = logging.getLogger("wan.http")
 
@@ -42,31 +56,25 @@ class Deadlines:
     b64_bytes: int = 48 * 1024 * 1024
 
 
-class NotSent(Exception):
-    """No byte of the request left, certainly; ``error`` says why. ``final`` where trying again cannot help."""
-
-    def __init__(self, error: WanError, *, final: bool = False) -> None:
-        super().__init__(error.message)
-        self.error = error
-        self.final = final
-
-
-class AnswerLost(Exception):
-    """The request left, and no whole answer came. ``raw`` is what did come."""
-
-    def __init__(self, reason: str, *, raw: bytes = b"", status: int | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.raw = raw
-        self.status = status
+_CODED = (b"content-encoding", b"content-length")
+"""Headers of an answer that are not true of its decoded body."""
+_ASKED = "407 Proxy Authentication Required"
+_NO_WAY = (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.PoolTimeout, httpx.ConnectTimeout, httpx.ConnectError)
+"""Errors before the first byte of a request (reliability.md section 4.5)."""
 
 
 @dataclass(slots=True)
 class _Come:
-    """What has come of an answer so far."""
+    """What has become of a request so far: whether it ``left``, and what has come of its answer."""
 
+    left: bool
     data: bytearray = field(default_factory=bytearray)
     status: int | None = None
+
+    async def watch(self, event: str, info: dict[str, Any]) -> None:
+        """Note httpcore's word that our request is being written; a proxy's CONNECT, before it, is not ours."""
+        if event == "http11.send_request_headers.started" and info["request"].method != b"CONNECT":
+            self.left = True
 
 
 def tls_context(origin: str) -> ssl.SSLContext:
@@ -104,6 +112,10 @@ class Api:
         self._connections = connections
         self._clients: dict[bool, httpx.AsyncClient] = {}
 
+    @property
+    def _proxy(self) -> str | None:
+        return None if self._transport else used_proxy(self.origin)
+
     async def close(self) -> None:
         """Close the connections."""
         for client in self._clients.values():
@@ -119,16 +131,15 @@ class Api:
                 keepalive_expiry=60.0,
             )
             try:
+                check_proxies()
                 self._clients[fresh] = httpx.AsyncClient(
                     follow_redirects=False, limits=limits, transport=self._transport, trust_env=True,
+                    event_hooks={"response": [_set_aside]},
                     verify=self._tls(self.origin) if self._transport is None else False,
                 )  # fmt: skip
             except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
                 # a socks proxy without its extra, a proxy address that is none, an unreadable CA bundle
-                raise NotSent(ConfigInvalid(
-                    f"the proxy or certificate settings cannot be used: {one_line(redact(str(error)))}",
-                    hint="check HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE",
-                ), final=True) from error  # fmt: skip
+                raise NotSent(unusable(error), final=True) from error
         return self._clients[fresh]
 
     async def send(
@@ -154,13 +165,18 @@ class Api:
         wire.extensions["timeout"] = httpx.Timeout(read, connect=limits.connect, write=limits.write).as_dict()
         cap = limits.answer_bytes + pictures * limits.b64_bytes
         self._log(request)
-        client, come = self._client(fresh=paid), _Come()
+        # a transport that replaces the network does not tell when a request leaves
+        client, come = self._client(fresh=paid), _Come(left=self._transport is not None)
+        wire.extensions["trace"] = come.watch
         try:
             async with asyncio.timeout(total):
                 response = await self._call(client, wire, cap, come)
-        except TimeoutError as error:  # what came may name the task (reliability.md N13, N14)
+        except TimeoutError as error:
+            if not come.left:
+                raise unreachable(self.origin, self._proxy, f"no connection within {total:g} s", slow=True) from error
+            # what came may name the task (reliability.md N13, N14)
             raise AnswerLost(
-                f"no whole answer within {total:g} s", raw=self._blinded(come.data), status=come.status
+                f"no whole answer within {total:g} s", raw=self._blinded(come.data), status=come.status, slow=True
             ) from error
         self._log(response)
         return response
@@ -191,32 +207,31 @@ class Api:
             finally:
                 await response.aclose()
                 client.cookies.clear()
-        except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.PoolTimeout, httpx.ConnectTimeout) as error:
-            raise NotSent(NetworkError(self._unreachable(error))) from error
-        except httpx.ProxyError as error:
-            proxy = ConfigInvalid(f"the proxy refused: {one_line(redact(str(error)))}", hint="check HTTPS_PROXY")
-            raise NotSent(proxy, final=True) from error
-        except httpx.ConnectError as error:
-            raise _not_connected(self.origin, error) from error
-        except httpx.LocalProtocolError as error:
-            raise AnswerLost(f"the request could not be sent whole: {one_line(str(error))}") from error
-        except httpx.TransportError as error:
-            what = one_line(str(error)) or type(error).__name__
-            raise AnswerLost(f"the connection broke: {what}", raw=self._blinded(data), status=come.status) from error
-        except httpx.DecodingError as error:
-            raise AnswerLost(
-                f"the answer cannot be decoded: {one_line(str(error))}", raw=self._blinded(data), status=come.status
-            ) from error
-        kept = {k: v for k, v in response.headers.multi_items() if k not in ("content-encoding", "content-length")}
+        except (httpx.TransportError, httpx.InvalidURL, httpx.DecodingError) as error:
+            raise self._meant(error, come) from error
+        if response.status_code == httpx.codes.PROXY_AUTHENTICATION_REQUIRED and self._proxy:
+            raise proxy_refused(self.origin, self._proxy, _ASKED)  # before plain http a proxy answers by itself
+        # raw: two of a kind stay two (H03), and bytes beyond ASCII are nobody's crash; a request id is kept and shown
+        headers = [*response.headers.raw, *response.extensions.get("wan.location", ())]
+        kept = [(name, self._blinded(value)) for name, value in headers if name.lower() not in _CODED]
         return httpx.Response(response.status_code, headers=kept, content=self._blinded(data), request=request)
 
-    def _blinded(self, data: bytearray) -> bytes:
+    def _meant(self, error: Exception, come: _Come) -> NotSent | AnswerLost:
+        """Say of a failed request whether it left, and why it failed."""
+        slow, origin, proxy = isinstance(error, httpx.TimeoutException), self.origin, self._proxy
+        if isinstance(error, httpx.ProxyError):
+            return proxy_refused(origin, proxy, str(error))
+        if isinstance(error, httpx.ConnectError) and (refused := untrusted(origin, error)):
+            return refused
+        if isinstance(error, _NO_WAY) or not come.left:  # the latter: a proxy that never opened the tunnel
+            return unreachable(origin, proxy, said(error), slow=slow)
+        how = "the answer cannot be decoded" if isinstance(error, httpx.DecodingError) else "the connection broke"
+        return AnswerLost(f"{how}: {said(error)}", raw=self._blinded(come.data), status=come.status, slow=slow)
+
+    def _blinded(self, data: bytes | bytearray) -> bytes:
         """Take the key out of an answer that repeats it: all that is stored and shown of it comes from here (S18)."""
         key = self._key().encode()
         return bytes(data.replace(key, MASK.encode()) if len(key) >= KEY_BYTES else data)
-
-    def _unreachable(self, error: Exception) -> str:
-        return f"could not reach {self.origin}: {one_line(redact(str(error))) or type(error).__name__}"
 
     def _log(self, message: httpx.Request | httpx.Response) -> None:
         if not log.isEnabledFor(logging.DEBUG):
@@ -232,6 +247,16 @@ class Api:
         log.debug("%s", safe_text(redact(text, [self._key()]), 20_000))
 
 
+async def _set_aside(response: httpx.Response) -> None:
+    """Put the target of a redirect where httpx does not look.
+
+    It reads it though it is told not to follow, and fails over a bad one with what elsewhere means "nothing was sent".
+    """
+    if targets := [row for row in response.headers.raw if row[0].lower() == b"location"]:
+        del response.headers["location"]
+        response.extensions["wan.location"] = targets
+
+
 def _headers(headers: httpx.Headers) -> str:
     return "".join(f"  {name}: {value}\n" for name, value in headers.items())
 
@@ -239,18 +264,3 @@ def _headers(headers: httpx.Headers) -> str:
 def _shown(content: bytes) -> str:
     text = content[:4096].decode("utf-8", "replace")
     return f"  {text}" + (f" … ({len(content):,} bytes)" if len(content) > len(text) else "") if text else "  (no body)"
-
-
-def _not_connected(origin: str, error: httpx.ConnectError) -> NotSent:
-    """Say why there is no connection; a certificate that is not trusted is no matter of trying again."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            untrusted = ConfigInvalid(
-                f"the certificate of {origin} is not trusted: {one_line(cause.verify_message or str(cause))}",
-                hint="for a company's own authority set SSL_CERT_FILE; checks cannot be turned off",
-            )
-            return NotSent(untrusted, final=True)
-        cause = cause.__cause__ or cause.__context__
-    message = f"could not reach {origin}: {one_line(redact(str(error)))}"
-    return NotSent(NetworkError(message, hint="check the network, then run the command again"))

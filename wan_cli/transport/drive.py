@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -48,3 +49,22 @@ async def drive(flow: Flow[T], provider: Provider, send: Callable[[httpx.Request
         raise AnswerLost(f"the answer cannot be read: {error.reason}", raw=raw, status=status) from error
     finally:
         flow.close()
+
+
+async def replay(flow: Flow[T], provider: Provider, *, status: int, raw: bytes, body_sha256: str) -> T:
+    """Return what ``flow`` makes of an answer that came before: ``status`` and ``raw``, to the request of that hash.
+
+    Nothing is sent. Raises what :func:`drive` raises; ``AnswerLost`` too where the flow asks for something else.
+    """
+    import httpx
+
+    answers = [httpx.Response(status, content=raw)]
+
+    async def send(request: httpx.Request) -> httpx.Response:
+        if not answers or hashlib.sha256(request.content).hexdigest() != body_sha256:
+            raise AnswerLost("the answer is to another request")
+        answer = answers.pop()
+        answer.request = request
+        return answer
+
+    return await drive(flow, provider, send)

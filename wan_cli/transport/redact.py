@@ -12,12 +12,14 @@ MASK = "***"
 
 _HEADER = re.compile(
     r"(?i)\b(authorization|proxy-authorization|cookie|set-cookie|x-api-key|x-dashscope-workspace|x-oss-[a-z-]+)"
-    r"(\"?\s*[:=]\s*\"?)([^\r\n\"]+)"
+    r"([\"']?\s*[:=]\s*[\"']?)([^\r\n\"']+)"
 )
 _QUERY = re.compile(
-    r"(?i)([?&;](?:[a-z0-9_.-]*(?:signature|sig|token|credential|secret|accesskeyid|api[_-]?key|policy|password)"
-    r"[a-z0-9_.-]*)=)([^&\s\"'<>]+)"
+    r"(?i)((?:[?&;]|\\u0026|%26|%3f)(?:[a-z0-9_.-]*(?:signature|sig|token|credential|secret|accesskeyid|api[_-]?key|policy|password)"
+    r"[a-z0-9_.-]*)(?:=|\\u003d|%3d))([^&\s\"'<>\\]+)"
 )
+"""Go writes ``&`` in JSON as ``\\u0026``; an address inside an address has it as ``%26``."""
+
 _KEY = re.compile(r"\b(rvya_sk_|sk-|whsec_)([A-Za-z0-9_-]{4,})")
 _USERINFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s@\"']+@")
 
