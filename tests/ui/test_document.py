@@ -190,7 +190,7 @@ def test_a_date_beyond_all_calendars_is_null() -> None:
     [
         ({"state": "failed"}, "task_failed", 7, "no", "wan help errors"),
         ({"state": Cancelled(), "charged": "no"}, "cancelled", 7, "no", "wan status k3f9x2"),
-        ({"state": Unknown(reason="reset", http_status=502)}, "outcome_unknown", 9, "unknown", "wan status k3f9x2"),
+        ({"state": Unknown(reason="reset", http_status=502)}, "outcome_unknown", 9, "unknown", "wan recover k3f9x2"),
         ({"state": Lost(code="task_vanished", message="404"), "task_id": "t"}, "task_vanished", 10, "yes",
          "wan status rivya:t"),
         ({"state": Done(outputs=OUTPUTS), "task_id": "t", "trouble": "write_failed"}, "write_failed", 12, "yes",

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from wan_cli import naming
-from wan_cli.errors import UsageError
+from wan_cli.errors import ConfigInvalid, UsageError
 from wan_cli.models import Saved, Target, Task
 from wan_cli.targets import check_targets
 
 if TYPE_CHECKING:
+    from wan_cli.cli.commands.recover import Deciding
     from wan_cli.cli.commands.wait import Collecting
     from wan_cli.cli.context import App
 
@@ -26,14 +28,14 @@ def default_target(app: App, prompt: str) -> Target:
     return Target(template=naming.plan(None, cwd=str(app.cwd), values=values).template)
 
 
-def retargeted(app: App, tasks: list[Task], options: Collecting) -> list[Task]:
+def retargeted(app: App, tasks: list[Task], options: Collecting | Deciding) -> list[Task]:
     """Lay ``-o`` and its companions over the tasks. Raises ``UsageError`` for what cannot be written so."""
     if options.output == "-" and (len(tasks) > 1 or options.json or options.jsonl):
         raise UsageError("-o - takes one result, and no --json beside it")
     return [_retargeted(app, task, options, number, len(tasks)) for number, task in enumerate(tasks, start=1)]
 
 
-def _retargeted(app: App, task: Task, options: Collecting, number: int, count: int) -> Task:
+def _retargeted(app: App, task: Task, options: Collecting | Deciding, number: int, count: int) -> Task:
     """``-o`` overrides where the results go."""
     target = replace(task.target, stdout=False) if task.target.stdout and options.output != "-" else task.target
     if options.output is not None and isinstance(task.state, Saved):
@@ -57,7 +59,7 @@ def _retargeted(app: App, task: Task, options: Collecting, number: int, count: i
     )  # fmt: skip
 
 
-def _template(app: App, task: Task, output: str, options: Collecting, *, alone: bool) -> str:
+def _template(app: App, task: Task, output: str, options: Collecting | Deciding, *, alone: bool) -> str:
     job = task.job
     values = {
         "verb": job.verb, "provider": task.provider, "model": job.model, "seed": job.seed, "id": task.id,
@@ -82,6 +84,22 @@ def _numbered(output: str, number: int, cwd: Path) -> str:
     suffix = PurePath(output).suffix
     end = suffix if suffix.lower() in naming.TRUE_EXTENSIONS else "{ext}" if output.endswith("{ext}") else ""
     return f"{output.removesuffix(end)}-{number}{end}"
+
+
+def keep_in_project(app: App, flag: str | None, paths: Sequence[Path]) -> None:
+    """Raise ``ConfigInvalid`` where a project's ``output`` leads out of its folder by a link (reliability.md S5, S6).
+
+    What stands in the file alone was checked when it was read. ``flag`` is ``-o``, which the user may point anywhere.
+    """
+    project = app.config.project_file
+    if flag is not None or project is None or app.config.source("output") != str(project):
+        return
+    root = project.parent.resolve()
+    for path in paths:
+        if not (real := path.parent.resolve()).is_relative_to(root):
+            raise ConfigInvalid(
+                f"{project}: output leads out of the project's folder, to {real}", hint=f"edit {project}, or use -o"
+            )
 
 
 def _day(app: App) -> str:

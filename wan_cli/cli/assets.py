@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -26,6 +27,12 @@ ROLES: Mapping[str, Role] = {
 
 NATURAL: Mapping[Role, Kind] = {"first_clip": "video", "driving_audio": "audio", "voice": "audio"}
 """The kind of what an option brings, where it is no picture."""
+
+INTERNAL = frozenset({"localhost", "local", "internal", "intranet", "private", "corp", "home", "lan"})
+"""Top levels of names that mean nothing outside (RFC 6761, RFC 6762 appendix G, ICANN's .internal)."""
+
+_NUMBER = re.compile(r"0x[0-9a-f]*|\d+", re.ASCII).fullmatch
+"""A last label by which "127.1" and "0x7f.1" are addresses to most resolvers."""
 
 VIDEO_ONLY = ("duration", "resolution", "first_frame", "last_frame", "first_clip", "audio", "voice", "audio_setting")
 """Options that only a video has: one of them chooses a video model (interface.md, section 1)."""
@@ -71,7 +78,7 @@ def read_media(
 
 def _kind(app: App, asset: str) -> Kind:
     """Tell a video from a picture: by the name, else by the first bytes; addresses without a name are pictures."""
-    mime = mime_of_extension(urlsplit(asset).path if "://" in asset else asset)
+    mime = mime_of_extension(asset.partition("?")[0] if "://" in asset else asset)
     if mime is None and "://" not in asset and asset != "-":
         path = app.cwd / asset
         try:
@@ -86,16 +93,36 @@ def _kind(app: App, asset: str) -> Kind:
 def _draft(asset: str, role: Role, kind: Kind) -> Media:
     if "://" not in asset:
         return Media(role=role, kind=kind)
-    parts = urlsplit(asset)
-    if parts.scheme != "https" or not parts.hostname or parts.username:
+    try:
+        parts = urlsplit(asset)
+        host, _ = (parts.hostname or "").rstrip("."), parts.port
+    except ValueError as error:
+        raise UsageError(f"{one_line(asset)} is no address: {error}", hint="or give a file") from error
+    if parts.scheme != "https" or not host or "@" in parts.netloc:
         raise UsageError(f"{one_line(asset)}: an address must be https://, without a user name", hint="or give a file")
+    if not asset.isprintable() or " " in asset or "\\" in asset:
+        raise UsageError(f"{one_line(asset)}: an address has no blanks, control characters or backslashes")
+    if _is_internal(host):
+        raise UsageError(
+            f"{one_line(asset)} is not on the public internet, so no provider can fetch it", hint="give the file itself"
+        )
     return Media(role=role, kind=kind, url=asset)
 
 
-def checked(medium: Media, offer: Offer, asset: str, path: str) -> Media:
+def _is_internal(host: str) -> bool:
+    """Tell whether a host can only be one of this network: it would be of no use, and tell its name to a provider."""
+    from wan_cli.download.address import as_ip, is_public
+
+    if address := as_ip(host):
+        return not is_public(address)
+    name, dot, last = host.rpartition(".")
+    return not dot or last in INTERNAL or f"{name.rpartition('.')[2]}.{last}" == "home.arpa" or bool(_NUMBER(last))
+
+
+def checked(medium: Media, offer: Offer, asset: str, path: str, notice: Callable[[str], object]) -> Media:
     """Open and check a local file against the limits of its role. Raises ``FileInvalid``; nothing was sent.
 
-    ``asset`` is what the user typed, ``path`` where it is.
+    ``asset`` is what the user typed, ``path`` where it is; ``notice`` is given what the user should know of the file.
     """
     if medium.url:
         return medium
@@ -103,4 +130,4 @@ def checked(medium: Media, offer: Offer, asset: str, path: str) -> Media:
     if not inputs.kinds or medium.kind not in inputs.kinds:
         raise FileInvalid(f"{asset} is a {medium.kind}, which cannot stand here")
     label = "picture" if medium.kind == "image" else medium.kind
-    return replace(medium, file=local_file(path, inputs, kind=medium.kind, label=label))
+    return replace(medium, file=local_file(path, inputs, kind=medium.kind, label=label, notice=notice))

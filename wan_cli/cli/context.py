@@ -132,20 +132,23 @@ class App:
             from wan_cli.ledger import Ledger
 
             if self.sandbox:
-                self._private(self.state.parent)
+                self.private(self.state.parent)
             self._ledger = Ledger.open(self.state, store_prompts=self.config.store_prompts, clock=self.now)
         return self._ledger
 
-    @staticmethod
-    def _private(folder: Path) -> None:
-        if not folder.exists():
-            try:
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            except OSError as error:
-                raise errors.StateUnusable(
-                    f"the state folder {folder} cannot be made: {error.strerror}",
-                    hint="set WAN_STATE_DIR to a folder of yours",
-                ) from error
+    def private(self, folder: Path) -> None:
+        """Make a folder of the state, and the state folder above it, for this user alone whatever the umask."""
+        from wan_cli.config import state_folder
+
+        top = state_folder(self.env)
+        try:
+            for place in (top, *(each for each in (*reversed(folder.parents), folder) if top in each.parents)):
+                place.mkdir(mode=0o700, parents=True, exist_ok=True)  # a mode is for the last folder only
+        except OSError as error:
+            raise errors.StateUnusable(
+                f"the state folder {folder} cannot be made: {error.strerror}",
+                hint="set WAN_STATE_DIR to a folder of yours",
+            ) from error
 
     @functools.cached_property
     def world(self) -> World:
@@ -181,6 +184,11 @@ class App:
         if provider not in self._keys:
             self._keys[provider] = self.account(provider).secret()
         return self._keys[provider]
+
+    @property
+    def keys_read(self) -> frozenset[str]:
+        """The keys that this run has read, for what must not show them."""
+        return frozenset(self._keys.values())
 
     def key_print(self, provider: str) -> str:
         """Return a fingerprint of the key, so that a task of another account is noticed (reliability.md T11)."""
@@ -243,19 +251,6 @@ class App:
         waits = {name: part for name, part in self.engine_parts.items() if name == "sleep"}
         own = contract if contract == "results" else capabilities(contract).contract
         return InProcess(self.world, own, faults=self.faults, **waits)
-
-    def crash_file(self, text: str) -> Path | None:
-        """Keep a redacted traceback where only the user can read it."""
-        try:
-            folder = self.state
-            self._private(folder)
-            path = folder / f"crash-{int(self.now())}.txt"
-            own = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(own, "w", encoding="utf-8") as file:
-                file.write(text)
-        except OSError:
-            return None
-        return path
 
     def emit(self, tasks: list[dict[str, Any]], error: WanError | None, code: int, **extra: Any) -> int:
         """Print the one JSON document."""

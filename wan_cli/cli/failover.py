@@ -26,6 +26,14 @@ async def run_through(
     app: App, engine: Engine, task: Task, rest: Sequence[Candidate], **how: Any
 ) -> Task:  # fmt: skip
     """Take ``task`` as far as it goes, with the next candidate wherever one did not take it."""
+    try:
+        return await _through(app, engine, task, rest, **how)
+    except Exception as error:
+        error.add_note(task.id)  # a bug: what is said of it names the task (reliability.md P15)
+        raise
+
+
+async def _through(app: App, engine: Engine, task: Task, rest: Sequence[Candidate], **how: Any) -> Task:
     task = await engine.run(task, **how)
     for candidate in rest:
         state = task.state

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from wan_cli.cli.aiming import default_target, retargeted
 from wan_cli.cli.choose import known as named
+from wan_cli.cli.earlier import tell_of_doubt
 from wan_cli.cli.outcome import Wish, overall, task_outcome
 from wan_cli.cli.run import Session, seconds
 from wan_cli.engine.collect import ask
@@ -111,6 +112,7 @@ def _list(app: App, options: Asking) -> int:
     if not tasks:
         app.talk("no tasks yet")
     _show(app, tasks)
+    tell_of_doubt(app, "of these", [task.id for task in tasks if task.state.kind == "unknown"])
     return code
 
 
@@ -120,10 +122,10 @@ def _show(app: App, tasks: list[Task]) -> None:
 
 def _named(app: App, names: list[str]) -> list[Task]:
     """Return the tasks of ``names``; one that is named twice, by id and by handle perhaps, is there once."""
-    return list({task.id: task for task in (_find(app, name) for name in names)}.values())
+    return list({task.id: task for task in (find(app, name) for name in names)}.values())
 
 
-def _find(app: App, name: str) -> Task:
+def find(app: App, name: str) -> Task:
     """Return a task by id or handle; a handle that is not in the ledger was made elsewhere and is adopted."""
     provider, colon, task_id = name.partition(":")
     if not colon:
@@ -134,12 +136,17 @@ def _find(app: App, name: str) -> Task:
     return _adopted(app, provider, task_id)
 
 
-def _adopted(app: App, provider: str, task_id: str) -> Task:
+def well_formed(task_id: str) -> bool:
+    """Tell whether this can be a provider's id of a task (reliability.md R07, R08)."""
     import re
 
+    return bool(re.fullmatch(r"[A-Za-z0-9._:-]{1,200}", task_id) and task_id.strip("."))
+
+
+def _adopted(app: App, provider: str, task_id: str) -> Task:
     from wan_cli.providers.base import Provider
 
-    if not re.fullmatch(r"[A-Za-z0-9._:-]{1,200}", task_id):
+    if not well_formed(task_id):
         raise UsageError(f"{one_line(provider)}:{one_line(task_id)}: this is not a task id")
     adapter, now = app.provider(provider), app.now()
     if type(adapter).poll is Provider.poll:
@@ -168,7 +175,7 @@ def wait(app: App, names: list[str], options: Collecting) -> int:
     limit = seconds(timeout) if timeout else None
     tasks = _named(app, names) if names else _outstanding(app)
     tasks = [reopened(sought(task) if names else task, anew=options.output is not None) for task in tasks]
-    tasks = [_same_account(app, task) for task in retargeted(app, tasks, options)]
+    tasks = [same_account(app, task) for task in retargeted(app, tasks, options)]
     if not tasks:
         app.talk("nothing is outstanding")
     wish = Wish(download=not options.no_download, strict=options.strict)
@@ -189,7 +196,7 @@ def _outstanding(app: App) -> list[Task]:
     return [task for task in found if task.state.kind == "sending" or task.job.model or task.charged != "unknown"]
 
 
-def _same_account(app: App, task: Task) -> Task:
+def same_account(app: App, task: Task) -> Task:
     """Note on a task of another account that it is not asked about (reliability.md T11); the others go on."""
     if task.state.kind not in ("pending", "sending", "done") or not task.key_print:
         return replace(task, trouble=None)

@@ -18,7 +18,7 @@ from typer._click.exceptions import ClickException, NoArgsIsHelpError, NoSuchOpt
 from typer.core import TyperGroup
 
 from wan_cli import __version__, errors
-from wan_cli.errors import InternalError, UsageError, WanError
+from wan_cli.errors import UsageError, WanError
 
 if TYPE_CHECKING:
     from typer._click import Command, Context, HelpFormatter
@@ -33,9 +33,12 @@ COMMANDS = {
     "upload": "Bring files to a provider and print their addresses.",
     "status": "Show the tasks on this machine, or ask for fresh state.",
     "wait": "Collect what is outstanding: wait, download, verify.",
+    "cancel": "Cancel a task, where the provider can.",
+    "recover": "Decide about a task whose purchase is unknown.",
     "models": "Show providers, models, options, limits and prices.",
     "auth": "Show where keys come from.",
     "config": "Show the effective settings.",
+    "doctor": "Check keys, network, clock, state folder, ledger and tasks.",
     "sandbox": "Serve the offline provider on a port, until Ctrl-C.",
     "completion": "Print the completion script for a shell.",
     "help": "Explain a topic.",
@@ -43,7 +46,8 @@ COMMANDS = {
 """Every command with its line of help; a test holds them against the commands' own docstrings."""
 
 _USE = re.compile(r"use (-[pm]) (\S+)")
-_KEY = re.compile(r"(?:^|=)(rvya_sk_|whsec_|sk-)[A-Za-z0-9_-]{12,}$")
+_KEY = re.compile(r"(?:^|[=:\s\"'])(?:rvya_sk_|whsec_|sk-)[A-Za-z0-9_-]{12,}(?=$|[\s\"'])")
+"""What the providers' documents call their keys; Modelverse gives its own no form (contracts.md 1.1, 3.1, 4.1, 5.1)."""
 
 
 class LazyGroup(TyperGroup):
@@ -102,12 +106,13 @@ def _root(
 def main(argv: Sequence[str], *, app: App | None = None) -> int:
     """Run one command line and return its exit code. Nothing but the code leaves here: every failure is printed."""
     from wan_cli.cli.context import App
+    from wan_cli.cli.crash import bug, secrets
 
     app = app or App.standard()
     app.say_json = _wants_json(argv)
     app.command = next((word for word in argv if word in COMMANDS), "")
     try:
-        _no_keys(argv)
+        _no_keys(argv, secrets(app))
         code = typer.main.get_command(root).main(list(argv), prog_name="wan", standalone_mode=False, obj=app)
         return app.finish(int(code or 0))
     except NoArgsIsHelpError as error:
@@ -117,11 +122,13 @@ def main(argv: Sequence[str], *, app: App | None = None) -> int:
         return app.fail(UsageError(error.format_message(), hint=_next_to(error, app.command)))
     except WanError as error:
         error.hint = _spelled(error.hint, argv)
+        if app.sandbox and error.hint == "wan doctor --repair":
+            error.hint += " --sandbox"  # the ledger does not know which of the two it is
         return app.fail(error)
     except (KeyboardInterrupt, Abort):
         return app.fail(_interrupted(app))
     except Exception as error:  # noqa: BLE001 - the last resort: a user never sees a traceback
-        return app.fail(_bug(app, error))
+        return app.fail(bug(app, error))
 
 
 def _next_to(error: ClickException, command: str) -> str:
@@ -153,28 +160,17 @@ def _spelled(hint: str, argv: Sequence[str]) -> str:
     return shlex.join(["wan", *words, match[1], match[2]])
 
 
-def _bug(app: App, error: Exception) -> WanError:
-    """Write a crash file without secrets, and say where it is."""
-    import traceback
-
-    from wan_cli.transport.redact import redact
-
-    text = redact("".join(traceback.format_exception(error)))
-    place = app.crash_file(text)
-    where = f"; details in {place}" if place else ""
-    return InternalError(
-        f"a bug in wan: {type(error).__name__}{where}", hint="wan status shows what is open; please report it"
-    )
-
-
 def _wants_json(argv: Sequence[str]) -> str:
     words = list(argv)[: list(argv).index("--")] if "--" in argv else list(argv)
     return "jsonl" if "--jsonl" in words else "json" if "--json" in words else ""
 
 
-def _no_keys(argv: Sequence[str]) -> None:
-    """Refuse a key on the command line (reliability.md C01): it is in the shell's history and the process list."""
-    if any(_KEY.search(word) for word in argv):
+def _no_keys(argv: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse a key on the command line (reliability.md C01): it is in the process list, perhaps in the shell's history.
+
+    It is one by its form, or because a variable that holds a key (``known``) holds the same.
+    """
+    if any(_KEY.search(word) or any(key in word for key in known) for word in argv):
         raise UsageError(
             "a word of the command line looks like a key; the shell's history has it now, so replace the key",
             hint="put keys into the environment: wan help environment",

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wan_cli import naming, spend
+from wan_cli.cli.aiming import keep_in_project
+from wan_cli.cli.consent import asker, limits_of
+from wan_cli.cli.earlier import tell_of_earlier
 from wan_cli.cli.failover import run_through
 from wan_cli.cli.order import Order, price_lines, read_order
 from wan_cli.cli.outcome import Wish
 from wan_cli.cli.run import Session, seconds
-from wan_cli.config import VARIABLES
 from wan_cli.engine.delivery import reopened
 from wan_cli.errors import KeyRejected, UsageError
 from wan_cli.media import EXTENSIONS
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 UNKNOWN_EXTENSION = ".png"
 """What a name is tried with before the bytes are known, where the catalogue does not say what is delivered."""
-
 
 KEY_LENGTH = 200
 """The longest idempotency key: providers in Stripe's manner take 255, and ``-n`` adds a number (reliability.md 4.6)."""
@@ -54,6 +54,7 @@ def make(app: App, verb: Verb, words: list[str], options: Making) -> int:
 
         return show(app, tasks, order.lines)
     app.secret(order.model.provider)
+    tell_of_earlier(app)
     tasks = _durable(app, options, tasks, order)
     session = Session(app=app, quiet=options.quiet, jsonl=options.jsonl, verbose=options.verbose)
     app.buying = True
@@ -133,6 +134,7 @@ def _place(app: App, options: Making, order: Order) -> _Places:
         own = _own_files(app, options)
         named = [path for maker in makers for path in naming.final_paths(plan.template, total, ext, values=maker)]
         paths = [path for path in dict.fromkeys(named) if str(path) not in own]
+        keep_in_project(app, options.output, paths)
         if check_targets(paths, overwrite=options.overwrite, skip_existing=options.skip_existing) == "skip":
             return _Places(plan, stamp, paths)
     elif options.skip_existing:
@@ -142,6 +144,7 @@ def _place(app: App, options: Making, order: Order) -> _Places:
         trial = [
             path for maker in makers for path in naming.final_paths(plan.template, total, ext, values=names | maker)
         ]
+        keep_in_project(app, options.output, trial)
         check_targets(_apart(trial), overwrite=options.overwrite, skip_existing=False)
     return _Places(plan, stamp)
 
@@ -176,37 +179,12 @@ def _skipped(app: App, existing: Sequence[Path]) -> int:
 
 
 def _gate(app: App, options: Making, order: Order) -> None:
-    said = [spend.parse_cap(text) for text in options.max_cost or []]
-    project, standing = str(app.config.project_file), app.config.caps
-    said += [spend.parse_cap(cap.value) for cap in standing if cap.source == VARIABLES["max_cost"]]
-    user = [spend.parse_cap(cap.value) for cap in standing if cap.source not in (VARIABLES["max_cost"], project)]
-    above = {cap.unit or "": cap.amount for cap in map(spend.parse_cap, app.config.ask_above)}
-    limits = spend.Limits(
-        caps=[*said, *user], stated=bool(said), max_results=options.max_results,
-        lowered=[spend.parse_cap(cap.value) for cap in standing if cap.source == project],
-        allow_unknown=options.allow_unknown_cost,
-        yes=options.yes or options.dry_run, ask_above=above,
-    )  # fmt: skip
-    ask = _asker(app)
+    limits = limits_of(app, options, yes=options.yes or options.dry_run, max_results=options.max_results)
+    ask = asker(app)
     estimates = [price_lines(app, candidate, order.jobs) for candidate in order.candidates]
     spend.check_units([line for lines in estimates for line in lines], limits)
     for lines in estimates:  # the dearest of a list has to pass as well
         spend.check(lines, limits, ask=ask)
-
-
-def _asker(app: App) -> Any:
-    """Return a way to ask a person, or ``None`` where nobody is there (reliability.md C18)."""
-    stdin = app.stdin
-    if stdin is None or stdin.closed or not stdin.isatty() or not app.streams.stderr_tty or app.env.get("CI"):
-        return None
-
-    @functools.cache  # members of a list that cost the same are one question
-    def ask(question: str) -> bool:
-        app.streams.stderr.write(f"{question} [y/N] ")
-        app.streams.stderr.flush()
-        return str(stdin.readline()).strip().casefold() in ("y", "yes")
-
-    return ask
 
 
 def _tasks(app: App, options: Making, order: Order, places: _Places) -> list[Task]:

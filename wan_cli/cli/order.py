@@ -97,10 +97,14 @@ def _with_files(
     paths = {asset: asset_path(app, asset, scratch) for (_, asset), item in drafts.items() if not item.url}
     candidates: list[Candidate] = []
     passed: list[str] = []
+    notices: dict[str, None] = {}
     for model, fitted in ((one.model, one.fitted) for one in found):
         offer = offer_for(model, fitted.job.verb)
         try:
-            media = tuple(checked(item, offer, asset, paths.get(asset, "")) for (_, asset), item in drafts.items())
+            media = tuple(
+                checked(item, offer, asset, paths.get(asset, ""), notices.setdefault)
+                for (_, asset), item in drafts.items()
+            )
         except FileInvalid as error:
             if not candidates:
                 raise
@@ -108,7 +112,7 @@ def _with_files(
         else:
             candidates.append(Candidate(model, replace(fitted, job=replace(fitted.job, media=media))))
     first = candidates[0]
-    warned = replace(first.fitted, warnings=(*first.fitted.warnings, *passed))
+    warned = replace(first.fitted, warnings=(*first.fitted.warnings, *notices, *passed))
     return [Candidate(first.model, warned), *candidates[1:]]
 
 

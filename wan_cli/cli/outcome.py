@@ -45,7 +45,7 @@ def task_outcome(task: Task, wish: Wish) -> WanError | None:
                 f"{task.id} was planned and never sent", hint="run the command that planned it again"
             )
         case Sending():
-            return errors.OutcomeUnknown("the answer to the purchase was not seen", hint=task.command("wait"))
+            return errors.OutcomeUnknown("the answer to the purchase was not seen", hint=task.command("recover"))
         case _ if wish.signal:
             return errors.Interrupted(
                 "stopped waiting; the task goes on at the provider", hint=task.command("wait"), charged=task.charged,

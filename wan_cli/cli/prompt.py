@@ -119,8 +119,9 @@ def asset_path(app: App, word: str, scratch: Path) -> str:
 
     digest = hashlib.sha256(data).hexdigest()
     end = (sniff(data[:512]) or "application/octet-stream").rpartition("/")[2]
-    scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+    app.private(scratch)
     path = scratch / f"stdin-{digest[:16]}.{end}"
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
         file.write(data)
     return str(path)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wan_cli.cli.outcome import Wish, overall, task_outcome
 from wan_cli.engine import Engine, Service
 from wan_cli.engine.loop import Stopped
+from wan_cli.engine.rescue import Rescue
 from wan_cli.errors import Interrupted, UsageError, WriteFailed
 from wan_cli.models import Task
+from wan_cli.text import one_word
 from wan_cli.ui.document import task_document
 from wan_cli.ui.messages import say_error
 from wan_cli.ui.reporter import reporter_for
@@ -51,7 +55,7 @@ class Session:
     def run(self, work: Callable[[Engine], Awaitable[list[Task]]]) -> list[Task]:
         """Run ``work`` with signals taken care of and the terminal left clean."""
         if self.verbose:
-            self._log()
+            self.show_requests()
         reporter = reporter_for(
             self.app.streams, cwd=str(self.app.cwd), clock=time.monotonic, quiet=self.quiet, jsonl=self.jsonl
         )
@@ -61,9 +65,10 @@ class Session:
     async def _inside(self, reporter: Reporter, work: Callable[[Engine], Awaitable[list[Task]]]) -> list[Task]:
         parts: dict[str, Any] = {"submits": self.app.config.get("jobs") or Engine.submits}
         parts |= {name: value for name, value in self.app.engine_parts.items() if name not in ("api", "fetcher")}
+        rescue = Rescue([self.app.cwd, Path(self.app.env.get("TMPDIR") or tempfile.gettempdir())])
         engine = Engine(
             ledger=self.app.ledger, service=self._service, report=reporter, scratch=self.app.state / "scratch",
-            deliver=self._hand_over, **parts,
+            rescue=rescue, deliver=self._hand_over, **parts,
         )  # fmt: skip
         self._listen(engine)
         try:
@@ -72,6 +77,8 @@ class Session:
             number = self.signal or int(signal.SIGINT)
             raise Interrupted("interrupted", hint="wan status", charged="no", exit_code=128 + number) from error
         finally:
+            for way in rescue.ways.values() if self.quiet else ():  # a warning that even -q may not leave out
+                self.app.streams.say(f"warning: the ledger could not be written, so: {way}")
             for service in self._services.values():
                 await service.close()
 
@@ -104,7 +111,8 @@ class Session:
                 except (NotImplementedError, RuntimeError, ValueError):
                     return  # Windows, or not the main thread: Ctrl-C raises KeyboardInterrupt there
 
-    def _log(self) -> None:
+    def show_requests(self) -> None:
+        """Let ``--verbose`` show requests and answers."""
         handler = logging.StreamHandler(_Talk(self.app))
         handler.setFormatter(logging.Formatter("%(message)s"))
         logger = logging.getLogger("wan")
@@ -153,9 +161,12 @@ def _data(tasks: list[Task], wish: Wish, cwd: str) -> list[str]:
     lines = []
     for task in tasks:
         if isinstance(task.state, (Saved, Done)) and wish.wait:
-            lines += [typed_path(file.path, cwd) for file in task.state.files if file.path]
+            there = task.state.files  # of a task that is only done, a file may have been about to get its name
+            if isinstance(task.state, Done):
+                there = tuple(file for file in there if file.path and Path(file.path).is_file())
+            lines += [typed_path(file.path, cwd) for file in there if file.path]
         if isinstance(task.state, Done) and not wish.download:
-            lines += [output.url for output in task.state.outputs if output.url]
+            lines += [one_word(output.url) for output in task.state.outputs if output.url]
         if not wish.wait and task.state.kind in ("pending", "done"):
             lines.append(task.name)  # a provider that answers at once has no task of its own to name
     return lines

@@ -15,10 +15,11 @@ EXIT_CODES = {
     6: "temporary: network, rate limit, provider down, retries used up; nothing bought",
     7: "the provider accepted the task, and it failed or was cancelled; see charged",
     8: "still running when waiting stopped; bought: wan wait HANDLE",
-    9: "unknown: it may have been bought and the answer was lost; a person decides: wan status ID",
+    9: "unknown: it may have been bought and the answer was lost; a person decides: wan recover ID",
     10: "a bought result is gone (expired, vanished)",
     11: "partial: fewer results than asked, or some tasks failed",
     12: "the result could not be fetched or written; it is still at the provider: wan wait HANDLE",
+    13: "rendered files are stale, missing, changed or of the sandbox; nothing bought",
     14: "--strict: the delivery differs from the request; the files are kept",
     129: "hang-up: state saved, the command that continues is printed",
     130: "Ctrl-C: state saved, the command that continues is printed",
@@ -51,7 +52,7 @@ against your caps, and asks above 20 results.
   [prices."modelverse/wan2.7-image"]    your own price: amount, unit, per
 
 Every document and every error says what was charged: no, yes or unknown. A cost that
-is not known is null, never 0. What may have been bought is never sent again by itself.
+is not known is null, never 0. What may have been bought is never sent again by itself: wan recover.
 """
 
 

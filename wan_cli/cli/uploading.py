@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,10 +10,11 @@ from wan_cli.catalog import Capabilities
 from wan_cli.cli.choose import known
 from wan_cli.cli.prompt import asset_path
 from wan_cli.cli.run import Session
-from wan_cli.engine.submit import upload
+from wan_cli.engine.uploads import upload
 from wan_cli.errors import FileInvalid, KeyMissing, UnsupportedOption
 from wan_cli.media import local_file, sniff
 from wan_cli.registry import ORDER, capabilities
+from wan_cli.text import one_line, one_word
 
 if TYPE_CHECKING:
     from wan_cli.cli.commands.upload import Uploading
@@ -40,7 +42,10 @@ def bring(app: App, words: list[str], options: Uploading) -> int:
         raise KeyMissing(f"no key is set: {variables}", hint="set one of them, or try it offline with --sandbox")
     offered = capabilities(name)
     scratch = app.state / "scratch"
-    files = [_taken(asset_path(app, word, scratch), offered, options.model) for word in words]
+    notices: dict[str, None] = {}
+    files = [_taken(asset_path(app, word, scratch), offered, options.model, notices.setdefault) for word in words]
+    for text in notices:
+        app.talk(f"warning: {one_line(text)}")
     found: list[Upload] = []
 
     async def work(engine: Engine) -> list[Task]:
@@ -62,11 +67,13 @@ def bring(app: App, words: list[str], options: Uploading) -> int:
         ]  # fmt: skip
         return app.emit([], None, 0, files=rows)
     for place in found:
-        app.streams.out(place.url)
+        app.streams.out(one_word(place.url))
     return 0
 
 
-def _taken(path: str, offered: Capabilities, named: str | None) -> tuple[LocalFile, str]:
+def _taken(
+    path: str, offered: Capabilities, named: str | None, notice: Callable[[str], object]
+) -> tuple[LocalFile, str]:  # fmt: skip
     """Return a checked file and a model that takes its kind with any verb, in any role. Raises ``FileInvalid``."""
     models = [offered.find(named) or offered.unlisted(named)] if named else offered.models
     places = [
@@ -80,7 +87,8 @@ def _taken(path: str, offered: Capabilities, named: str | None) -> tuple[LocalFi
     for model, inputs in places:
         if kind in inputs.kinds:
             try:
-                return local_file(path, inputs, kind=kind, label="picture" if kind == "image" else kind), model
+                label = "picture" if kind == "image" else kind
+                return local_file(path, inputs, kind=kind, label=label, notice=notice), model
             except FileInvalid as error:
                 refused = refused or error
     raise refused or FileInvalid(f"{path}: {offered.name} takes no files", hint="wan models")

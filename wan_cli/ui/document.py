@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from wan_cli import errors
 from wan_cli.models import Cancelled, Done, Failed, File, Lost, Pending, Saved, Sending, Task, Unknown
+from wan_cli.text import one_line
 from wan_cli.ui.messages import hint_for
 from wan_cli.ui.money import number
 from wan_cli.ui.wording import state_name
@@ -87,7 +88,9 @@ def _collecting(task: Task, trouble: Failed) -> WanError:
     would buy a second time. A refused key is 8 (interface.md, section 4).
     """
     cls, exit_code = errors.by_code(trouble.code), None
-    if issubclass(cls, errors.SetupError):
+    if issubclass(cls, errors.StateUnusable):  # what was bought is at the provider (reliability.md S02)
+        exit_code = errors.ResultStuck.default_exit
+    elif issubclass(cls, errors.SetupError):
         exit_code = errors.StillRunning.default_exit
     elif cls.default_charged != "yes":
         cls = errors.StillRunning if isinstance(task.state, Pending) else errors.DownloadFailed
@@ -99,18 +102,27 @@ def _collecting(task: Task, trouble: Failed) -> WanError:
     )  # fmt: skip
 
 
+def _reason(task: Task, state: Failed) -> str:
+    """Return why a task failed at the provider, with what its support asks for (reliability.md T01)."""
+    if task.task_id is None:  # refused: the message has it all
+        return state.message
+    code = f" ({one_line(state.provider_code, 60)})" if state.provider_code else ""
+    request = f" [request {one_line(task.request_id, 80)}]" if task.request_id else ""
+    return f"{state.message}{code}{request}"
+
+
 def task_error(task: Task) -> WanError | None:
     """Return the error that the task's state means, or ``None`` where it is well or only not finished."""
     match task.state:
         case Failed() as state:
             return errors.by_code(state.code)(
-                state.message, hint=state.hint, charged=state.charged, http_status=state.http_status,
+                _reason(task, state), hint=state.hint, charged=state.charged, http_status=state.http_status,
                 provider_code=state.provider_code, retry_after_s=state.retry_after_s, request_id=task.request_id,
             )  # fmt: skip
         case Cancelled(message=message):
             return errors.Cancelled(message, charged=task.charged, hint=task.command("status"))
         case Unknown(reason=reason, http_status=status):
-            return errors.OutcomeUnknown(reason, hint=task.command("status"), http_status=status)
+            return errors.OutcomeUnknown(reason, hint=task.command("recover"), http_status=status)
         case Lost(code=code, message=message):
             return errors.by_code(code)(
                 message, hint=task.command("status"), charged="yes" if task.charged == "no" else task.charged
@@ -233,5 +245,6 @@ def jsonl_line(event_doc: Mapping[str, Any]) -> str:
 
 
 def _printable(text: str) -> str:
-    # DEL is the one control character that ensure_ascii lets through; it can only stand inside a string.
-    return text.replace("\x7f", "\\u007f")
+    # DEL is the one control character that ensure_ascii lets through, and CI runners look for "##[" and "##vso["
+    # anywhere in a line (reliability.md S15); both can only stand inside a string, where "\\u" means the same.
+    return text.replace("\x7f", "\\u007f").replace("##", "#\\u0023")

@@ -29,7 +29,7 @@ HINTS = {
     "network": "wan status",
     "cancelled": "wan status",
     "timeout_waiting": "wan wait --all",
-    "outcome_unknown": "wan status",
+    "outcome_unknown": "wan recover",
     "result_expired": "wan status",
     "task_vanished": "wan status",
     "partial": "wan status",

@@ -20,6 +20,16 @@ DEFAULT_WIDTH = 80
 _READER_GONE = {errno.EPIPE, errno.ESHUTDOWN} | ({errno.EINVAL} if os.name == "nt" else set())
 
 
+WINDOWS = os.name == "nt"
+
+
+def _legacy_console() -> bool:
+    """Tell whether the console shows escape sequences as they are written (reliability.md, row O05)."""
+    from rich.console import detect_legacy_windows
+
+    return detect_legacy_windows()
+
+
 def _is_set(value: str | None) -> bool:
     return (value or "").casefold() not in {"", "0", "false"}
 
@@ -86,7 +96,7 @@ class Streams:
             return False
         if self.env.get("FORCE_COLOR"):
             return _is_set(self.env["FORCE_COLOR"])
-        return self.stderr_tty and not self.dumb
+        return self.stderr_tty and not self.dumb and not (WINDOWS and _legacy_console())
 
     @property
     def live(self) -> bool:

@@ -1,0 +1,44 @@
+"""What earlier commands left to see to, in one line each before new work begins (reliability.md 4.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from wan_cli.registry import capabilities, knows
+
+if TYPE_CHECKING:
+    from wan_cli.cli.context import App
+
+SOON_S = 6 * 3600.0
+"""How long before its end a bought result is worth a line."""
+
+
+def tell_of_earlier(app: App) -> None:
+    """Say how many earlier tasks need a decision, and how many bought results will soon be gone."""
+    if app.quiet:
+        return
+    doubtful, ending, now = [], 0, app.now()
+    for task_id, kind, provider, expires, submitted in app.ledger.concerns():
+        if kind == "unknown":
+            doubtful.append(task_id)
+        elif 0 < (expires or _expected_end(provider, submitted) or now) - now <= SOON_S:
+            ending += 1
+    sandbox = " --sandbox" if app.sandbox else ""
+    tell_of_doubt(app, "earlier task" if len(doubtful) == 1 else "earlier tasks", doubtful)
+    if ending:
+        some = "1 bought result expires" if ending == 1 else f"{ending} bought results expire"
+        app.talk(f"{some} within {SOON_S / 3600:g} h: wan wait --all{sandbox}")
+
+
+def tell_of_doubt(app: App, what: str, ids: Sequence[str]) -> None:
+    """Say how many tasks need a decision, and the command for it."""
+    if ids:
+        need, which = ("needs", f" {ids[0]}") if len(ids) == 1 else ("need", "")
+        app.talk(f"{len(ids)} {what} {need} a decision: wan recover{which}{' --sandbox' if app.sandbox else ''}")
+
+
+def _expected_end(provider: str, submitted: float | None) -> float | None:
+    """Return when the result of a task that was not asked about since is gone, as the provider documents (epoch s)."""
+    hours = capabilities(provider).result_hours if knows(provider) else None
+    return None if hours is None or submitted is None else submitted + hours * 3600
