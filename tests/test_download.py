@@ -438,7 +438,7 @@ def test_d07_416_without_a_range_is_final(tmp_path: Path) -> None:
     (b'{"error": "expired"}', ["JSON", "expired"]),
     (b"", ["empty"]),
 ])  # fmt: skip
-def test_d08_s13_a_page_is_no_picture(tmp_path: Path, body: bytes, words: list[str]) -> None:
+def test_threat_s13_d08_a_page_is_no_picture(tmp_path: Path, body: bytes, words: list[str]) -> None:
     """D08, D16, S13: pages, messages and nothing at all are tried again, then quoted, and never kept."""
     run = download(tmp_path, answer(body=body))
 
@@ -618,7 +618,7 @@ def test_a_refused_connection_is_retried(tmp_path: Path) -> None:
     assert len(run.sleeps) == 5
 
 
-def test_s11_the_wall_clock_ends_it(tmp_path: Path) -> None:
+def test_threat_s11_the_wall_clock_ends_it(tmp_path: Path) -> None:
     """S11: however the time is spent, it is limited."""
     run = download(tmp_path, stall(), limits=Limits(wall_s=0.1))
 

@@ -150,7 +150,7 @@ def whole(data: bytes) -> str | None:
         (b"a\0b", None),
     ],
 )
-def test_s13_the_kind_comes_from_the_bytes(head: bytes, mime: str | None) -> None:
+def test_threat_s13_the_kind_comes_from_the_bytes(head: bytes, mime: str | None) -> None:
     """Sixty-four bytes tell pictures, videos, sounds, documents and texts apart."""
     assert sniff(head[:64]) == mime
 
@@ -304,7 +304,7 @@ def test_a_path_is_inspected_as_well(tmp_path: Path) -> None:
     assert inspect(path) == inspect(str(path)) == Sniffed("image/webp", 40, 20)
 
 
-def test_s12_a_bomb_is_measured_unopened() -> None:
+def test_threat_s12_a_bomb_is_measured_unopened() -> None:
     """400 million pixels in 49 KB are seen in the header, and only a little of the file is read."""
 
     class Counting(io.BytesIO):

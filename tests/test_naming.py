@@ -513,7 +513,7 @@ def test_s04_a_folder_that_takes_no_file_is_refused(tmp_path: Path, monkeypatch:
     def denied(**_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(tempfile, "mkstemp", denied)
+    monkeypatch.setattr(tempfile, "TemporaryFile", denied)
 
     with pytest.raises(UsageError, match="Permission denied"):
         check_targets([tmp_path / "x.png"], overwrite=False, skip_existing=False)

@@ -126,6 +126,22 @@ def test_every_cap_holds() -> None:
     refused([line(12)], caps("24credits", "10credits"))
 
 
+def test_a_projects_caps_hold_beside_the_users() -> None:
+    """A lower cap of the project refuses what the user's allows, and a higher one never lifts the user's."""
+    refused([line(30)], Limits(caps=[parse_cap("40credits")], lowered=[parse_cap("29credits")]))
+    refused([line(30)], Limits(lowered=[parse_cap("29credits")]))
+    refused([line(30)], Limits(caps=[parse_cap("29credits")], lowered=[parse_cap("40credits")]))
+    passes([line(30)], Limits(caps=[parse_cap("30credits")], lowered=[parse_cap("30credits")]))
+    refused([line(None)], Limits(lowered=[parse_cap("29credits")]))
+
+
+def test_the_hint_names_a_unit_that_there_is() -> None:
+    """A bare number over several units is answered with the first of them, written out."""
+    with pytest.raises(UsageError, match="which unit\\? credits, CNY") as found:
+        check([line(1), line(2, "CNY")], caps("3"), ask=None)
+    assert found.value.hint == "--max-cost 3credits"
+
+
 def test_several_units_need_a_cap_each() -> None:
     """Purchases in two units pass when each has a cap, and are refused when one is over its own."""
     lines = [line(12), line(3, "CNY")]

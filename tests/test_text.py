@@ -25,7 +25,7 @@ def _no_runner(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("code", range(0xA0))
-def test_s14_every_control_character_is_spelled_out(code: int) -> None:
+def test_threat_s14_every_control_character_is_spelled_out(code: int) -> None:
     """U+0000 to U+009F: newline, tab and printable ASCII stay, everything else is shown as text."""
     char = chr(code)
     if char in "\n\t" or 0x20 <= code < 0x7F:
@@ -39,20 +39,20 @@ def test_s14_every_control_character_is_spelled_out(code: int) -> None:
 
 
 @pytest.mark.parametrize("char", BIDI)
-def test_s14_bidi_and_line_separators_are_named(char: str) -> None:
+def test_threat_s14_bidi_and_line_separators_are_named(char: str) -> None:
     """What turns text around, or breaks a line unseen, is shown by its code point."""
     assert safe_text(f"a{char}b") == f"a<U+{ord(char):04X}>b"
 
 
 @pytest.mark.parametrize("code", [0xD800, 0xDBFF, 0xDC00, 0xDCFF, 0xDFFF])
-def test_s14_lone_surrogates_become_ascii(code: int) -> None:
+def test_threat_s14_lone_surrogates_become_ascii(code: int) -> None:
     """Half a character, which no stream could encode, is spelled out."""
     assert safe_text(chr(code)) == f"\\u{code:04x}"
 
 
 @settings(deadline=None)
 @given(ANY_TEXT)
-def test_s14_safe_text_can_always_be_shown(text: str) -> None:
+def test_threat_s14_safe_text_can_always_be_shown(text: str) -> None:
     """Nothing that comes out moves a cursor, turns text, or fails to encode."""
     shown = safe_text(text)
 
@@ -67,7 +67,7 @@ def test_harmless_text_stays() -> None:
     assert safe_text(text) == text
 
 
-def test_s14_long_text_is_cut_with_its_length() -> None:
+def test_threat_s14_long_text_is_cut_with_its_length() -> None:
     """At most two thousand characters are shown, and the reader learns how many are not."""
     assert safe_text("x" * (MAX_FOREIGN + 1_234)) == "x" * MAX_FOREIGN + "… (1,234 more characters)"
     assert safe_text("x" * MAX_FOREIGN) == "x" * MAX_FOREIGN
@@ -89,7 +89,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize("variable", ["GITHUB_ACTIONS", "TF_BUILD"])
 @pytest.mark.parametrize("text", COMMANDS)
-def test_s15_a_runner_obeys_nothing(text: str, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threat_s15_a_runner_obeys_nothing(text: str, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands are broken wherever a runner looks for them, also once folded onto one line."""
     monkeypatch.setenv(variable, "true")
 
@@ -100,7 +100,7 @@ def test_s15_a_runner_obeys_nothing(text: str, variable: str, monkeypatch: pytes
 
 @settings(deadline=None)
 @given(st.text(st.sampled_from(":# \n[]vso\t\u3000e"), max_size=30))
-def test_s15_no_arrangement_of_tokens_survives(text: str) -> None:
+def test_threat_s15_no_arrangement_of_tokens_survives(text: str) -> None:
     """Taking a command apart never puts another one together."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GITHUB_ACTIONS", "true")
@@ -108,7 +108,7 @@ def test_s15_no_arrangement_of_tokens_survives(text: str) -> None:
         assert not obeyed(one_line(text))
 
 
-def test_s15_lines_get_a_leading_space(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threat_s15_lines_get_a_leading_space(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines that begin with `::` or `##` begin with a space; elsewhere nothing changes, nor without a runner."""
     text = "a\n::x\n## title\nb ::"
     assert safe_text(text) == text

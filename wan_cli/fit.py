@@ -21,6 +21,8 @@ from wan_cli.registry import BUILTIN, capabilities, who_can
 OPTION_FLAGS = {
     "watermark": "--watermark", "thinking": "--thinking", "negative": "--negative", "audio_setting": "--audio-setting",
 }  # fmt: skip
+MOST_RESULTS = 1_000
+"""Results of one call: where a provider has no count each is a task of its own, and all are written down first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,8 @@ def _check_prompt(job: Job, offer: Offer) -> None:
     if not job.prompt.strip():
         raise UsageError("the prompt is empty", hint="give a text, @FILE or - for standard input")
     for place, char in enumerate(job.prompt):
-        if (ord(char) < 0x20 and char not in "\t\n\r") or ord(char) == 0x7F or 0xD800 <= ord(char) < 0xE000:  # noqa: PLR2004
+        code = ord(char)
+        if (code < 0x20 and char not in "\t\n\r") or 0x7F <= code < 0xA0 or 0xD800 <= code < 0xE000:  # noqa: PLR2004
             raise UsageError(f"the prompt has a control character (U+{ord(char):04X}) at position {place + 1}")
     points, units = len(job.prompt), len(job.prompt.encode("utf-16-le")) // 2
     if max(points, units) > offer.prompt_max:  # the provider may count either way (reliability.md I01)
@@ -85,6 +88,8 @@ def _check_texts(job: Job) -> None:
 def _check_count(job: Job, model: Model, offer: Offer) -> None:
     if job.n < 1:
         raise UsageError(f"--count {job.n}: at least 1")
+    if job.n > MOST_RESULTS:
+        raise UsageError(f"--count {job.n}: at most {MOST_RESULTS:,} in one call", hint=f"-n {MOST_RESULTS}")
     if offer.count and not offer.count[0] <= job.n <= offer.count[1]:
         able = [name for name in who_can(job.verb, n=job.n) if name != model.provider]
         more = f"; {' and '.join(able)} can make {job.n}" if able else ""

@@ -6,6 +6,8 @@ import re
 from email.utils import parsedate_to_datetime
 
 _SECONDS = re.compile(r"\d{1,9}", re.ASCII)
+_DATE = re.compile(r"[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT", re.ASCII)
+"""An IMF-fixdate (RFC 9110 section 5.6.7), the one form that a server may send."""
 
 
 def retry_after(header: str | None, date: str | None = None) -> float | None:
@@ -17,8 +19,10 @@ def retry_after(header: str | None, date: str | None = None) -> float | None:
     text = (header or "").strip()
     if _SECONDS.fullmatch(text):
         return float(text)
+    if not _DATE.fullmatch(text):
+        return None
     try:
         then, now = parsedate_to_datetime(text), parsedate_to_datetime(date or "")
         return max(0.0, (then - now).total_seconds())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -41,16 +40,16 @@ def check_targets(paths: Iterable[Path], *, overwrite: bool, skip_existing: bool
 
 
 def _check_folder(folder: Path) -> None:
-    """Make a folder where it is missing, and a file in it. Raises ``UsageError``."""
+    """Make a folder where it is missing, and a file in it. Raises ``UsageError``.
+
+    The file has no name where the system can do that, so that a process killed here leaves nothing.
+    """
     import tempfile
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor, probe = tempfile.mkstemp(prefix=".wan-", suffix=".part", dir=folder)
+        tempfile.TemporaryFile(prefix=".wan-", suffix=".part", dir=folder).close()
     except OSError as error:
         blocked = isinstance(error, (FileExistsError, NotADirectoryError))
         why = "a part of it is a file" if blocked else error.strerror or str(error)
         raise UsageError(f"nothing can be written to {folder}: {why}", hint="give another folder with -o") from error
-    os.close(descriptor)
-    with suppress(FileNotFoundError):
-        Path(probe).unlink()

@@ -61,3 +61,17 @@ def one_line(text: str, limit: int = 200) -> str:
     """Return ``text`` made safe and folded onto one line of at most ``limit`` characters (an ellipsis marks a cut)."""
     folded = " ".join(safe_text(text).split())
     return folded if len(folded) <= limit else folded[: max(limit - 1, 0)] + "…"[:limit]
+
+
+def one_word(address: str) -> str:
+    """Return a foreign address on a line of its own: what no address holds (blanks, line ends, escapes) as ``%1B``.
+
+    A script reads it as one result a line, and a CI runner looks for commands there; an address that is one stays.
+    """
+    spelled = "".join(char if char.isprintable() and char != " " else _percent(char) for char in address)
+    spelled = spelled.replace("##", "#%23")
+    return f"%3A{spelled[1:]}" if spelled.startswith("::") else spelled
+
+
+def _percent(char: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "replace"))

@@ -154,9 +154,15 @@ def test_a_synchronous_answer_may_hold_pictures_as_text() -> None:
     assert (state.task_id, state.facts.request_id) == (None, "r")
 
 
-@pytest.mark.parametrize("body", [{"data": [{"b64_json": "!!!"}]}, {"data": {}}, b"[]"])
+def test_base64_that_cannot_be_decoded_is_kept() -> None:
+    """A picture that cannot be decoded is paid for: its text is the result (reliability.md R14)."""
+    state = answered(adapter("modelverse").submit(order(route="sync"), token="t"), {"data": [{"b64_json": "!!!"}]})
+    assert state.outputs == (Output(b64="!!!"),)
+
+
+@pytest.mark.parametrize("body", [{"data": {}}, b"[]"])
 def test_a_damaged_synchronous_answer_is_unreadable(body: Any) -> None:
-    """A picture that cannot be decoded keeps the answer from counting as read (reliability.md R14)."""
+    """An answer of another shape does not count as read."""
     with pytest.raises(Unreadable):
         answered(adapter("modelverse").submit(order(route="sync"), token="t"), body)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import shlex
 import stat
 import subprocess
@@ -15,13 +16,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from wan_cli.catalog import Capabilities
 from wan_cli.config.settings import Config
 from wan_cli.errors import ConfigInvalid, KeyMissing, KeyOrigin
 from wan_cli.registry import capabilities
 from wan_cli.text import one_line
+
+_HOST = re.compile(r"(?=.{1,253}\Z)(?:(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.|\Z))+", re.ASCII)
+"""A host's name or IPv4 address. Other alphabets are written as ``xn--…``: the two standards for turning them into it
+lead to different hosts (``straße.de``), and a key goes there."""
 
 KEY_COMMAND_S = 30
 """Seconds that a key command may take (a password manager may ask for a touch)."""
@@ -97,7 +102,7 @@ def account(name: str, config: Config) -> Account:
     offered = capabilities(name)
     table = config.tables.get(name)
     base_url, base_source, base_in_file = _base_url(offered, config)
-    _check_base(base_url, base_source, allow_http=bool(table and table.allow_http))
+    base_url = checked_base(base_url, base_source, allow_http=bool(table and table.allow_http))
     key, own = _env_key(offered, config), _file_key(offered, config, base_in_file)
     if own and ((table and table.key_env) or key is None or key.origin != origin_of(base_url)):
         key = own  # else the environment's stands before it (interface.md, section 8)
@@ -127,21 +132,42 @@ def _base_url(offered: Capabilities, config: Config) -> tuple[str, str, str]:
     return in_file, source, in_file
 
 
-def _check_base(base_url: str, source: str, *, allow_http: bool) -> None:
-    try:
-        parts = urlsplit(base_url)
-        port_ok = parts.port is None or parts.port > 0
-    except ValueError:
-        parts, port_ok = urlsplit(""), False
-    if parts.scheme not in ("http", "https") or not parts.hostname or not port_ok or parts.username or parts.query:
+def checked_base(base_url: str, source: str, *, allow_http: bool) -> str:
+    """Return a base URL in the one spelling its origin is compared in: small letters, no default port.
+
+    Raises ``ConfigInvalid`` for what two parsers could read differently, and for plain http on the way to others.
+    """
+    parts, host = _split_base(base_url)
+    if host is None:
         raise ConfigInvalid(
             f"the base URL from {source} is not an address such as https://host/path", hint="wan help environment"
         )
-    if parts.scheme == "http" and not allow_http and not is_loopback(parts.hostname):
+    if parts.scheme == "http" and not allow_http and not is_loopback(host):
         raise ConfigInvalid(
             f"the base URL from {source} is plain http, so anybody on the way could read the key",
             hint="use https, or set allow_http = true for a self-hosted server in your own configuration file",
         )
+    return origin_of(f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{parts.port or ''}") + parts.path
+
+
+def _split_base(base_url: str) -> tuple[SplitResult, str | None]:
+    """Take a base URL apart; the host is ``None`` where it is not plainly one."""
+    nothing = urlsplit("")
+    if not (base_url.isascii() and base_url.isprintable()) or any(char in base_url for char in " \\@?#"):
+        return nothing, None
+    try:
+        parts = urlsplit(base_url)
+        host, port = parts.hostname or "", parts.port
+        if "[" in parts.netloc:
+            ipaddress.IPv6Address(host)
+        spelled = [label[4:].encode().decode("punycode") for label in host.split(".") if label.startswith("xn--")]
+    except ValueError:
+        return nothing, None
+    plain = port != 0 and ("%" not in host if ":" in host else _HOST.fullmatch(host))
+    if parts.scheme not in ("http", "https") or not plain:
+        return nothing, None
+    words = all(not word.isascii() and word.replace("-", "").isalnum() for word in spelled)
+    return parts, host if words else None
 
 
 def _env_key(offered: Capabilities, config: Config) -> Key | None:
@@ -159,7 +185,8 @@ def _file_key(offered: Capabilities, config: Config, base_url: str) -> Key | Non
     table = config.tables.get(offered.name)
     if table is None:
         return None
-    origin, where = origin_of(base_url), f"[providers.{offered.name}]"
+    where = f"[providers.{offered.name}]"
+    origin = origin_of(checked_base(base_url, where, allow_http=True))  # another one may be in force, which was checked
     if table.key_env:
         name = table.key_env
         if not config.env.get(name):

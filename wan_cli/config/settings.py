@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from wan_cli.errors import ConfigInvalid
+from wan_cli.errors import ConfigInvalid, StateUnusable
 from wan_cli.text import one_line
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ VARIABLES = {
     "max_cost": "WAN_MAX_COST",
     "sandbox": "WAN_SANDBOX",
 }
+LARGEST = 1024 * 1024
+"""Characters of a configuration file (reliability.md S22): a project's may be anybody's."""
 MOST_JOBS = 64
 """Purchases of one provider under way at the same time, at the most."""
 _YES = frozenset({"1", "true", "yes", "on"})
@@ -83,21 +87,32 @@ class Config:
 
 
 def config_path(env: Mapping[str, str]) -> Path:
-    """Return where the user's file is, whether or not it exists."""
-    if named := env.get("WAN_CONFIG"):
-        return Path(named).expanduser()
-    from platformdirs import user_config_path
+    """Return where the user's file is, whether or not it exists; nowhere for a user who has no home (S16)."""
+    named = env.get("WAN_CONFIG")
+    try:
+        if named:
+            return Path(named).expanduser()
+        from platformdirs import user_config_path
 
-    return user_config_path("wan", appauthor=False) / "config.toml"
+        return user_config_path("wan", appauthor=False) / "config.toml"
+    except RuntimeError as error:
+        if named:
+            raise ConfigInvalid(f"WAN_CONFIG={one_line(named)}: {error}", hint="give it without ~") from error
+        return Path("/nonexistent/wan/config.toml")
 
 
 def state_folder(env: Mapping[str, str]) -> Path:
-    """Return where ledger and sandbox live."""
-    if named := env.get("WAN_STATE_DIR"):
-        return Path(named).expanduser()
-    from platformdirs import user_state_path
+    """Return where ledger and sandbox live. Raises ``StateUnusable`` for a user who has no home (S16)."""
+    named = env.get("WAN_STATE_DIR")
+    try:
+        if named:
+            return Path(named).expanduser()
+        from platformdirs import user_state_path
 
-    return user_state_path("wan", appauthor=False)
+        return user_state_path("wan", appauthor=False)
+    except RuntimeError as error:  # HOME is not set, and the system knows no home for this user either
+        msg = "there is no home folder, so no place for the ledger"
+        raise StateUnusable(msg, hint="set WAN_STATE_DIR to a folder of yours that lasts") from error
 
 
 def load(env: Mapping[str, str], cwd: Path) -> Config:
@@ -107,6 +122,7 @@ def load(env: Mapping[str, str], cwd: Path) -> Config:
     if user_path.is_file():
         from wan_cli.config.shapes import UserFile
 
+        _refuse_others(user_path)
         user = _read(user_path, UserFile)
     elif env.get("WAN_CONFIG"):
         raise ConfigInvalid(f"WAN_CONFIG names {user_path}, which is not a file", hint="unset WAN_CONFIG")
@@ -138,6 +154,25 @@ def load(env: Mapping[str, str], cwd: Path) -> Config:
         prices=user.prices if user else {}, tables=user.providers if user else {},
         user_file=user_path if user else None, project_file=project,
     )  # fmt: skip
+
+
+def _refuse_others(path: Path) -> None:
+    """Refuse a file that others could change: it says where keys go and which commands run (reliability.md S12)."""
+    found = path.stat()
+    if os.name != "posix":
+        return
+    quoted = shlex.quote(str(path))
+    if found.st_uid not in (0, os.geteuid()):
+        raise ConfigInvalid(
+            f"{path} belongs to another user (uid {found.st_uid}), who could change where keys go",
+            hint=f"chown {os.geteuid()} {quoted} && chmod 600 {quoted}",
+        )
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise ConfigInvalid(
+            f"{path} can be written by other users (mode {stat.S_IMODE(found.st_mode):04o}), who could change where "
+            "keys go",
+            hint=f"chmod 600 {quoted}",
+        )
 
 
 def _jobs(text: str) -> int:
@@ -177,13 +212,17 @@ def _read(path: Path, shape: type[ShapeT]) -> ShapeT:
     from pydantic import ValidationError
 
     try:
-        return shape.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        with path.open(encoding="utf-8") as file:
+            text = file.read(LARGEST + 1)
+        if len(text) > LARGEST:
+            raise ConfigInvalid(f"{path} has more than {LARGEST:,} characters", hint=f"edit {path}")
+        return shape.model_validate(tomllib.loads(text))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
         message = "not a setting here" if first["type"] == "extra_forbidden" else first["msg"]
         raise ConfigInvalid(f"{path}: {one_line(place)}: {message}", hint=f"edit {path}") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # no UTF-8, no TOML, a number or a nesting without end
         raise ConfigInvalid(f"{path} cannot be read: {one_line(str(error))}", hint=f"edit {path}") from error
 
 

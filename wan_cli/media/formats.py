@@ -16,11 +16,14 @@ from typing import IO
 
 _PIECE = 1 << 20
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-_JPEG_SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+JPEG_SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE = frozenset({0x01, 0xD8})
-_JPEG_SOS, _JPEG_EOI = 0xDA, 0xD9
+JPEG_SOS, _JPEG_EOI = 0xDA, 0xD9
 _GIF_EXTENSION, _GIF_IMAGE, _GIF_TRAILER, _GIF_CONTROL = 0x21, 0x2C, 0x3B, 0xF9
 _BMP_CORE = 12
+MOST_PARTS = 1 << 19
+"""Parts that are walked over: 100 MB of GIF have 411,000 blocks, nothing has more, and empty ones would take hours."""
+TOO_MANY = "it has more parts than any picture"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +50,26 @@ def _take(file: IO[bytes], count: int) -> bytes:
     return data
 
 
-def _png_chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
+def _count(left: Iterator[int]) -> None:
+    if next(left, None) is None:
+        raise ValueError(TOO_MANY)
+
+
+def png_chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
     """Yield each chunk's type and length in bytes; the file then stands at its data."""
     at = 8
-    while True:
+    for _ in range(MOST_PARTS):
         file.seek(at)
         length, kind = struct.unpack(">I4s", _take(file, 8))
         yield kind, length
         at += 12 + length
+    raise ValueError(TOO_MANY)
 
 
 def _png_facts(file: IO[bytes]) -> Sniffed:
     width = height = colour = 0
     seen: set[bytes] = set()
-    for kind, _ in _png_chunks(file):
+    for kind, _ in png_chunks(file):
         seen.add(kind)
         if kind == b"IHDR":
             width, height, colour = struct.unpack(">IIxB", _take(file, 10))
@@ -73,7 +82,7 @@ def _png_facts(file: IO[bytes]) -> Sniffed:
 def _png_check(file: IO[bytes], size: int) -> str | None:
     """Walk to IEND; the checksums of the chunks that a decoder cannot do without (capital letter) must be right."""
     seen: set[bytes] = set()
-    for kind, length in _png_chunks(file):
+    for kind, length in png_chunks(file):
         if file.tell() + length + 4 > size:
             raise EOFError
         if not seen and kind != b"IHDR":
@@ -91,10 +100,10 @@ def _png_check(file: IO[bytes], size: int) -> str | None:
     return None if b"IDAT" in seen else "it holds no picture"
 
 
-def _jpeg_segments(file: IO[bytes]) -> Iterator[int]:
+def jpeg_segments(file: IO[bytes]) -> Iterator[int]:
     """Yield each segment's marker, up to the end of the picture; the file then stands at its data."""
     file.seek(2)
-    while True:
+    for _ in range(MOST_PARTS):
         marker = _jpeg_marker(file)
         if marker in _JPEG_BARE:
             continue
@@ -105,38 +114,42 @@ def _jpeg_segments(file: IO[bytes]) -> Iterator[int]:
         length = int.from_bytes(_take(file, 2), "big")
         yield marker
         file.seek(start + length)
+    raise ValueError(TOO_MANY)
 
 
 def _jpeg_marker(file: IO[bytes]) -> int:
-    """Return the next marker, skipping compressed data (where 0xFF is followed by 0 or a restart)."""
-    tail = b""
-    while block := file.read(1 << 16):
+    """Return the next marker, skipping compressed data (0xFF before 0 or a restart), in pieces that grow."""
+    tail, size = b"", 256
+    while block := file.read(size):
         data = tail + block
         if match := _JPEG_MARKER.search(data):
             file.seek(match.end() - len(data), os.SEEK_CUR)
             return data[match.end() - 1]
         tail = b"\xff" if data.endswith(b"\xff") else b""
+        size = min(size * 2, 1 << 16)
     raise EOFError
 
 
 def _jpeg_facts(file: IO[bytes]) -> Sniffed:
-    for marker in _jpeg_segments(file):
-        if marker in _JPEG_SOF:
+    for marker in jpeg_segments(file):
+        if marker in JPEG_SOF:
             height, width = struct.unpack(">xHH", _take(file, 5))
             return Sniffed("image/jpeg", width or None, height or None)
     return Sniffed("image/jpeg")
 
 
 def _jpeg_check(file: IO[bytes], _size: int) -> str | None:
-    seen = set(_jpeg_segments(file))
-    return None if seen & _JPEG_SOF and _JPEG_SOS in seen else "it holds no picture"
+    seen = set(jpeg_segments(file))
+    return None if seen & JPEG_SOF and JPEG_SOS in seen else "it holds no picture"
 
 
-def _webp_chunks(file: IO[bytes]) -> Iterator[bytes]:
+def webp_chunks(file: IO[bytes]) -> Iterator[bytes]:
     """Yield each chunk's type, within what RIFF says; the file then stands at its data."""
     file.seek(4)
     at, end = 12, 8 + int.from_bytes(_take(file, 4), "little")
-    while at + 8 <= end:
+    for _ in range(MOST_PARTS):
+        if at + 8 > end:
+            return
         file.seek(at)
         kind, length = struct.unpack("<4sI", _take(file, 8))
         if at + 8 + length > end:
@@ -144,10 +157,11 @@ def _webp_chunks(file: IO[bytes]) -> Iterator[bytes]:
             raise ValueError(msg)
         yield kind
         at += 8 + length + length % 2
+    raise ValueError(TOO_MANY)
 
 
 def _webp_facts(file: IO[bytes]) -> Sniffed:
-    kind = next(_webp_chunks(file), b"")
+    kind = next(webp_chunks(file), b"")
     data = _take(file, 10)
     if kind == b"VP8X":
         width, height = int.from_bytes(data[4:7], "little") + 1, int.from_bytes(data[7:10], "little") + 1
@@ -165,7 +179,7 @@ def _webp_check(file: IO[bytes], size: int) -> str | None:
     file.seek(4)
     if 8 + int.from_bytes(_take(file, 4), "little") > size:
         raise EOFError
-    pictures = {b"VP8 ", b"VP8L", b"ANMF"}.intersection(list(_webp_chunks(file)))
+    pictures = {b"VP8 ", b"VP8L", b"ANMF"}.intersection(list(webp_chunks(file)))
     return None if pictures else "it holds no picture"
 
 
@@ -173,7 +187,9 @@ def _gif_blocks(file: IO[bytes]) -> Iterator[tuple[int, bool]]:
     """Yield each block's introducer, and whether it is a control block that makes a colour transparent."""
     file.seek(10)
     _skip_colours(file, _take(file, 3)[0])
+    blocks = iter(range(MOST_PARTS))
     while (kind := _take(file, 1)[0]) != _GIF_TRAILER:
+        _count(blocks)
         transparent = False
         if kind == _GIF_EXTENSION:
             label, length = _take(file, 2)
@@ -189,6 +205,7 @@ def _gif_blocks(file: IO[bytes]) -> Iterator[tuple[int, bool]]:
             msg = f"an unknown block 0x{kind:02x}"
             raise ValueError(msg)
         while length := _take(file, 1)[0]:
+            _count(blocks)
             _take(file, length)
         yield kind, transparent
 
@@ -245,8 +262,9 @@ def _bmp_check(file: IO[bytes], size: int) -> str | None:
 
 def _boxes(file: IO[bytes], size: int) -> Iterator[bytes]:
     """Yield the type of each box at the top; their sizes have to add up to the file's."""
-    at = 0
+    at, boxes = 0, iter(range(MOST_PARTS))
     while at < size:
+        _count(boxes)
         file.seek(at)
         length, kind = struct.unpack(">I4s", _take(file, 8))
         least = 8

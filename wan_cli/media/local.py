@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from wan_cli.errors import FileInvalid
-from wan_cli.media.formats import Sniffed
+from wan_cli.media.formats import FACTS, Sniffed
+from wan_cli.media.notices import notices
 from wan_cli.media.sniffing import EXTENSIONS, MAX_PIXELS, MIMES, spoken
 from wan_cli.media.structure import check_structure, inspect
 from wan_cli.models import Kind, LocalFile
@@ -21,13 +22,16 @@ if TYPE_CHECKING:
 _PIECE = 1 << 20
 
 
-def local_file(path: str, inputs: Inputs, *, kind: Kind = "image", label: str = "picture") -> LocalFile:
+def local_file(
+    path: str, inputs: Inputs, *, kind: Kind = "image", label: str = "picture", notice: Callable[[str], object] = str
+) -> LocalFile:
     """Return the checked facts of a file that goes to a provider, reading it once opened and never by name again.
 
-    ``inputs`` are the provider's limits; with no mimes listed, the kinds wan knows are taken. Raises ``FileInvalid``.
+    ``inputs`` are the provider's limits; with no mimes listed, the kinds wan knows are taken. ``notice`` is given what
+    the user should know of a file that is taken. Raises ``FileInvalid``.
     """
     try:
-        with _regular(path) as file:
+        with regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             sniffed = inspect(file)
             fault = (
@@ -39,6 +43,7 @@ def local_file(path: str, inputs: Inputs, *, kind: Kind = "image", label: str = 
             if fault:
                 raise FileInvalid(f"{path}: {fault}", hint=f"give another {label}")
             digest = _sha256(file, size)
+            said = notices(file, sniffed.mime)
     except FileNotFoundError as error:
         what = "is a link to nothing" if Path(path).is_symlink() else "does not exist"
         raise FileInvalid(f"{path} {what}", hint="check the path; an https:// address is taken as well") from error
@@ -47,14 +52,19 @@ def local_file(path: str, inputs: Inputs, *, kind: Kind = "image", label: str = 
         raise FileInvalid(f"{path} cannot be read: {why}", hint="check the path and its permissions") from error
     if digest is None:
         raise FileInvalid(f"{path} changed while it was read", hint="run the command again")
+    for text in said:
+        notice(f"{os.path.basename(path)} {text}")  # noqa: PTH119 - a name as typed, any bytes
     return LocalFile(
         path=path, sha256=digest, size=size, mime=sniffed.mime, width=sniffed.width, height=sniffed.height
     )  # fmt: skip
 
 
 @contextmanager
-def _regular(path: str) -> Iterator[IO[bytes]]:
-    """Open a regular file. O_NONBLOCK: a pipe without a writer would block for ever (reliability.md I14)."""
+def regular(path: str) -> Iterator[IO[bytes]]:
+    """Open a regular file. O_NONBLOCK: a pipe without a writer would block for ever (reliability.md I14).
+
+    Raises ``FileInvalid`` for what is something else, and ``OSError``.
+    """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags | getattr(os, "O_CLOEXEC", 0))
     mode = os.fstat(descriptor).st_mode
@@ -92,7 +102,7 @@ def _sides_fault(sniffed: Sniffed, inputs: Inputs) -> str | None:
     if sniffed.alpha and not inputs.alpha and sniffed.mime == "image/png":
         return "it has transparency; only PNG without an alpha channel is taken"
     if not sniffed.width or not sniffed.height:
-        return None
+        return "it is damaged: it says nothing of its width and height" if sniffed.mime in FACTS else None
     return _measures_fault(sniffed.width, sniffed.height, inputs)
 
 

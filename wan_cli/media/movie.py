@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
+from itertools import islice
 from typing import IO
 
-from wan_cli.media.formats import Sniffed
+from wan_cli.media.formats import MOST_PARTS, Sniffed
 
 _CONTAINERS = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl"})
 _HEADER, _LONG_HEADER = 8, 16
@@ -20,7 +21,7 @@ def movie_facts(file: IO[bytes]) -> Sniffed:
     size = file.tell()
     seconds: float | None = None
     sides: tuple[int, int] | None = None
-    for kind, start, end in _walk(file, 0, size, 0):
+    for kind, start, end in islice(_walk(file, 0, size, 0), MOST_PARTS):
         if kind == b"mvhd" and seconds is None:
             seconds = _duration(_body(file, start, end, 32))
         elif kind == b"tkhd":

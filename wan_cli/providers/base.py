@@ -8,6 +8,7 @@ client; the engine does the waiting and the transport the sending, for every ada
 
 from __future__ import annotations
 
+import codecs
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -28,12 +29,13 @@ from pydantic import (
 
 from wan_cli.catalog import Capabilities
 from wan_cli.errors import WanError
+from wan_cli.media import sniff
 from wan_cli.models import Answer, ChargeBasis, Flow, Job, LocalFile, Media, Output, Pending, Upload
 from wan_cli.providers.envelopes import read_error
 from wan_cli.registry import capabilities
 
-TaskId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,200}$")]
-"""A provider's task id; anything else never becomes part of an address (reliability.md R07, R08)."""
+TaskId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]*[A-Za-z0-9_:-][A-Za-z0-9._:-]*$", max_length=200)]
+"""A provider's task id; anything else, and what is only dots, never becomes part of an address (R07, R08)."""
 
 
 def _or_nothing(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
@@ -47,6 +49,9 @@ Aside = WrapValidator(_or_nothing)
 """Marks a field beside the point: an odd value counts as absent there, for the task it stands beside is paid for."""
 
 ReplyT = TypeVar("ReplyT", bound="Reply")
+
+_HEAD_BYTES = 512
+"""Enough of an answer to tell a page from JSON."""
 
 
 class Reply(BaseModel):
@@ -72,6 +77,8 @@ class Fault:
     message: str = ""
     request_id: str | None = None
     retry_after: str | None = None
+    location: str | None = None
+    """Where a redirect would lead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +210,11 @@ class Provider(ABC):
         raise Unreadable(f"{self.name} takes no uploads ({file.name}, {model}, {trace})")
         yield
 
+    def cancel(self, pending: Pending) -> Flow[Answer]:
+        """Ask to end a task, and return what became of it. An adapter has this where the provider documents it."""
+        raise Unreadable(f"{self.name} documents no way to cancel {pending.task_id}")
+        yield
+
     def balance(self) -> Flow[str]:
         """Ask what is left on the account, as text for people; an empty text where the provider cannot say."""
         return ""
@@ -232,7 +244,12 @@ class Provider(ABC):
             message=message or response.reason_phrase,
             request_id=request_id or response.headers.get("x-request-id"),
             retry_after=response.headers.get("retry-after"),
+            location=response.headers.get("location"),
         )
+
+    def refusal(self, fault: Fault) -> type[WanError] | None:
+        """Return what a refusal's code stands for, ``None`` for a code that the provider does not document."""
+        return self.errors.get(fault.code or "")
 
     def is_answer(self, data: Mapping[str, Any]) -> bool:
         """Tell whether a 2xx body that mentions an error is a task's answer all the same."""
@@ -243,9 +260,12 @@ class Provider(ABC):
         return fault.status == httpx.codes.NOT_FOUND
 
     def parse(self, response: httpx.Response, shape: type[ReplyT]) -> ReplyT:
-        """Read a 2xx answer. Raises :class:`Unreadable` where it is not of this shape."""
+        """Read a 2xx answer, with or without a byte order mark. Raises :class:`Unreadable` for another shape."""
+        content = response.content.removeprefix(codecs.BOM_UTF8)
+        if sniff(content[:_HEAD_BYTES]) == "text/html":
+            raise Unreadable("it is an HTML page, which looks like a login or proxy page")
         try:
-            return shape.model_validate_json(response.content)
+            return shape.model_validate_json(content)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(map(str, first["loc"]))

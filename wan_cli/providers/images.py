@@ -10,8 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from wan_cli.media import decode_b64
-from wan_cli.models import Answer, Done, Facts, Failed, Output, Pending
+from wan_cli.models import Answer, Cancelled, Done, Facts, Failed, Output, Pending
 from wan_cli.providers.base import Aside, Reply, TaskId, Unreadable
 
 QUEUED = frozenset({"queued", "pending", "submitted", "in_progress", "processing", "running", "not_start"})
@@ -27,12 +26,11 @@ class Image(Reply):
     status: Annotated[str | None, Aside] = None
 
     def output(self) -> Output | None:
-        """Return the result, ``None`` for an empty item. Raises :class:`Unreadable` for a damaged one."""
+        """Return the result, ``None`` for an empty item.
+
+        Base64 that cannot be decoded is a result too: it is paid for, so its text is kept (reliability.md R14).
+        """
         if self.b64_json:
-            try:
-                decode_b64(self.b64_json)
-            except ValueError as error:
-                raise Unreadable(f"b64_json: {error}") from error
             return Output(b64=self.b64_json)
         return Output(url=self.url) if self.url else None
 
@@ -56,7 +54,9 @@ class Images(Reply):
         ``request_id`` is that of the answer's headers, which counts where the body names none.
         """
         items = self.data or []
-        results = tuple(dict.fromkeys(found for item in items if (found := item.output())))
+        found = [result for item in items if (result := item.output())]
+        # each address once (reliability.md R13), while the same bytes twice are two results (D20)
+        results = tuple(one for place, one in enumerate(found) if one.url is None or one not in found[:place])
         if not results and (task := self._task(items)):
             return task
         revised = next((item.revised_prompt for item in items if item.revised_prompt), None)
@@ -102,7 +102,9 @@ class ImageTask(Reply):
             items = [*(self.result.data if self.result else []), *(self.data or []), Image(url=self.url)]
             results = tuple(dict.fromkeys(found for item in items if (found := item.output())))
             return Done(outputs=results, task_id=pending.task_id)
-        if status in ("failed", "failure"):
+        if status in ("cancelled", "canceled"):
+            return Cancelled()
+        if status in ("failed", "failure", "expired"):
             error = self.error if isinstance(self.error, _Error) else _Error(message=self.error)
             code = None if error.code is None else str(error.code)
             message = error.message or self.fail_reason or "the provider gives no reason"

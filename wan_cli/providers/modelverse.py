@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, Field
 
 from wan_cli import errors
+from wan_cli.errors import WanError
 from wan_cli.models import Answer, Cancelled, Done, Facts, Failed, Flow, Job, Media, Pending
 from wan_cli.providers.base import Aside, Embedded, Fault, Provider, Reply, TaskId, Unreadable, outputs
 from wan_cli.providers.images import Images
@@ -93,6 +94,15 @@ class Modelverse(Provider):
             "forbidden": errors.InsufficientCredits,
         }
     )
+
+    hints = MappingProxyType({"whitelist": "allow this machine's address for the key at {docs}, then run it again"})
+
+    def refusal(self, fault: Fault) -> type[WanError] | None:
+        """Tell an address that the key is not for from a key without quota: their codes are the same (2.6)."""
+        kind = super().refusal(fault)
+        if kind is errors.InsufficientCredits and "whitelist" in fault.message.casefold():
+            return errors.KeyRejected
+        return kind
 
     def submit(self, job: Job, *, token: str) -> Flow[Answer]:
         """Ask for pictures. Modelverse documents no idempotency key, so ``token`` is not sent."""

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from wan_cli import errors
 from wan_cli.media import mime_of_extension
-from wan_cli.models import Answer, Done, Facts, Failed, Flow, Job, LocalFile, Media, Pending, Upload
+from wan_cli.models import Answer, Cancelled, Done, Facts, Failed, Flow, Job, LocalFile, Media, Pending, Upload
 from wan_cli.providers.base import (
     Aside,
     Provider,
@@ -51,24 +51,28 @@ class _Generation(Reply):
     result: _Result | None = None
     error: Annotated[_Error | None, Aside] = None
 
-    def state(self) -> Answer:
+    def state(self, asked: str | None = None) -> Answer:
+        """Return what has become of the task; it keeps the id that was ``asked`` for, whatever the answer names."""
+        task_id = asked or self.id
         match self.status.casefold():
-            case "succeeded":
+            case "succeeded" | "success" | "completed":  # the documented spelling first (reliability.md R10)
                 found = self.result or _Result()
-                return Done(outputs=outputs(found.urls or [found.primary_url]), task_id=self.id, facts=self.facts(1))
-            case "failed":
+                return Done(outputs=outputs(found.urls or [found.primary_url]), task_id=task_id, facts=self.facts(1))
+            case "cancelled" | "canceled":
+                return Cancelled(facts=self.facts(1))
+            case "failed" | "failure" | "expired":
                 error = self.error or _Error()
                 return Failed(
                     code="task_failed",
                     message=error.message or "the provider gives no reason",
                     provider_code=error.code,
-                    charged="unknown" if self.final_credits is None else "yes" if self.final_credits else "no",
+                    charged=_charged(self.final_credits),
                     facts=self.facts(1),
                 )
             case "queued" | "processing" as status:
-                return Pending(task_id=self.id, ref={"task_id": self.id}, note=status, facts=self.facts(0))
+                return Pending(task_id=task_id, ref={"task_id": task_id}, note=status, facts=self.facts(0))
             case status:  # reliability.md R09: new values may appear; the task is still running then
-                return Pending(task_id=self.id, ref={"task_id": self.id}, note=f"status {status!r}")
+                return Pending(task_id=task_id, ref={"task_id": task_id}, note=f"status {status!r}")
 
     def facts(self, ended: int) -> Facts:
         return Facts(
@@ -76,6 +80,11 @@ class _Generation(Reply):
             reserved_amount=self.reserved_credits,
             finished_at=self.updated_at.timestamp() if ended and self.updated_at else None,
         )
+
+
+def _charged(final: float | None) -> errors.Charged:
+    """Return whether a failed task was charged, by its ``final_credits``; less than nothing says nothing (R16)."""
+    return "unknown" if final is None or final < 0 else "yes" if final else "no"
 
 
 class _PublicFile(Reply):
@@ -148,7 +157,7 @@ class Rivya(Provider):
     def poll(self, pending: Pending) -> Flow[Answer]:
         """Ask for the task (contracts.md 1.4)."""
         response = yield self.request("GET", f"{GENERATIONS}/{path_part(pending.task_id)}")
-        return self.parse(response, _Generation).state()
+        return self.parse(response, _Generation).state(pending.task_id)
 
     def upload(self, file: LocalFile, *, model: str, trace: str) -> Flow[Upload]:
         """Bring a reference (contracts.md 1.5); with ``model`` the provider applies that model's limits."""

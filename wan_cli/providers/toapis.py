@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from wan_cli import errors
-from wan_cli.models import Answer, Done, Facts, Failed, Flow, Job, LocalFile, Pending, Upload
+from wan_cli.models import Answer, Cancelled, Done, Facts, Failed, Flow, Job, LocalFile, Pending, Upload
 from wan_cli.providers.base import Aside, Provider, Reply, TaskId, Unreadable, form_for, outputs, path_part
 from wan_cli.providers.images import without_unsaid
 
@@ -62,10 +62,12 @@ class _Task(Reply):
     def state(self, pending: Pending) -> Answer:
         first = self.data[0] if self.data else _Item()
         status = (self.status or first.status or "queued").casefold()
-        if status in ("completed", "succeeded"):
+        if status in ("completed", "succeeded", "success"):
             found = [item.url for item in self.result.data] if self.result else []
             return Done(outputs=outputs([*found, self.url, first.url]), task_id=pending.task_id)
-        if status == "failed":
+        if status in ("cancelled", "canceled"):
+            return Cancelled()
+        if status in ("failed", "failure", "expired"):
             error = self.error if isinstance(self.error, _Error) else _Error(message=self.error)
             message = error.message or self.fail_reason or "the provider gives no reason"
             code = None if error.code is None else str(error.code)
