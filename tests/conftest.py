@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "providers")]
+pytest.register_assert_rewrite("conformance")
 
-from support_guards import OWN_VARIABLE, StrangerError, guarded, is_here
+from support_guards import OWN_VARIABLE, StrangerError, guarded, is_here  # noqa: E402 - after the lines above
 
 
 @pytest.fixture(autouse=True)
@@ -88,3 +89,20 @@ def live(cli: Any, provider: Any) -> Any:
     }  # fmt: skip
     cli.provider = provider
     return cli
+
+
+@pytest.fixture
+def wire(tmp_path: Path, cli: Any) -> Iterator[Any]:
+    """Return a server of raw sockets that speaks every provider's contract, and breaks where the test says."""
+    from support_wire import Wire
+
+    with Wire(tmp_path / "world", cli.clock) as server:
+        yield server
+
+
+@pytest.fixture
+def line(cli: Any, wire: Any) -> Any:
+    """Return the command line with every provider at ``wire``, and every deadline divided."""
+    from support_wire import line_for
+
+    return line_for(cli, wire)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import hashlib
 import io
 import json
 import os
 import re
+import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,7 @@ from PIL import Image
 
 from wan_cli.cli.context import App
 from wan_cli.cli.main import COMMANDS, main
+from wan_cli.media import check_structure, inspect
 from wan_cli.ui.schema import load
 from wan_cli.ui.streams import Streams
 
@@ -184,6 +187,8 @@ class Cli:
         ran = Ran(code, out.written(), err.written().decode(), words)
         if command and stdout is None:
             _check(ran)
+            if not code and "--json" in words and {"--no-wait", "--no-download", "--dry-run"}.isdisjoint(words):
+                _check_files(ran, cwd or self.cwd, Path(surroundings["WAN_STATE_DIR"]))
         return ran
 
     def _parts(self) -> dict[str, Any]:
@@ -248,6 +253,27 @@ def _check(ran: Ran) -> None:
         document_check().validate(ran.json)
         assert ran.json["exit_code"] == ran.code
         assert ran.json["ok"] is (ran.code == 0)
+
+
+def _check_files(ran: Ran, cwd: Path, state: Path) -> None:
+    """Hold an exit 0 against its promise: each file is there, is what it is said to be, and is in the ledger."""
+    document = ran.json
+    if document["command"] not in ("generate", "edit", "fuse", "sequence", "wait"):
+        return
+    for task in document["tasks"]:
+        assert task["state"] == "succeeded", task
+        ledger = state / ("sandbox/ledger.db" if task["sandbox"] else "ledger.db")
+        with contextlib.closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as db:
+            ((kept,),) = db.execute("SELECT document FROM task WHERE id = ?", (task["id"],)).fetchall()
+        for file in task["files"]:
+            if file["path"] is None:  # it went to standard output
+                continue
+            data = (cwd / file["path"]).read_bytes()
+            assert (len(data), hashlib.sha256(data).hexdigest()) == (file["bytes"], file["sha256"])
+            assert file["sha256"] in kept
+            sniffed = inspect(io.BytesIO(data))
+            assert (sniffed.mime, sniffed.width, sniffed.height) == (file["mime"], file["width"], file["height"])
+            assert not check_structure(io.BytesIO(data), sniffed.mime, len(data))
 
 
 def _check_lines(ran: Ran) -> None:

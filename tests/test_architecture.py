@@ -23,7 +23,7 @@ LAYERS = (
     {"config", "ledger", "publish", "fit", "targets"},
     {"fit_video"},
     {"media", "record", "registry"},
-    {"catalog", "naming", "geometry", "retry_after"},
+    {"catalog", "naming", "geometry", "retry_after", "proxies"},
     {"text"},
     {"models"},
     {"errors"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from support_cli import picture
 from support_processes import Machine, SlowProvider, until
 
 CALL = ("generate", "a fox", "-o", "fox.png", "-p", "rivya", "--idempotency-key", "night-1", "--json")
@@ -55,3 +56,22 @@ def test_s07_without_waiting_all_name_the_handle(machine: Machine, slow: SlowPro
     ended = [machine.end(process) for process in processes]
     assert [(end.code, end.out) for end in ended] == [(0, "modelverse:mv-1\n")] * 3, ended
     assert slow.purchases == 1
+
+
+def test_s07_different_tasks_share_ledger_and_folder(machine: Machine, slow: SlowProvider) -> None:
+    """Eight processes that buy at once into one folder make eight files, eight purchases and eight saved tasks."""
+    slow.at_once = True
+    slow.deliver = lambda order, index: picture(320, 320 + int(order.id.removeprefix("task_")))
+    slow.hold("submit")
+    call = ("generate", "a fox", "-o", "out/{slug}{ext}", "-p", "rivya", "--json")
+    processes = [machine.start(*call) for _ in range(8)]
+    assert slow.reached["submit"].wait(20)
+    until(lambda: machine.states() == ["sending"] * 8)
+    slow.let_go()
+    ended = [machine.end(process) for process in processes]
+    assert [end.code for end in ended] == [0] * 8, ended
+    assert slow.purchases == 8
+    names = [end.json["tasks"][0]["files"][0]["path"] for end in ended]
+    assert len(set(names)) == 8
+    assert sorted(path.name for path in (machine.work / "out").iterdir()) == sorted(name[4:] for name in names)
+    assert machine.states() == ["saved"] * 8

@@ -108,6 +108,35 @@ def test_ctrl_c_leaves_what_has_to_be_known(machine: Machine) -> None:
     assert re.fullmatch(r"hint: wan wait rivya:\S+ --sandbox", said[-1])
 
 
+def test_p07_ctrl_c_in_a_download_leaves_what_has_to_be_known(machine: Machine, still: SlowProvider) -> None:
+    """Ctrl-C in the middle of a picture: no trace of the display, no half file, and the command that goes on."""
+    terminal = buy(machine)
+    until(lambda: terminal.shows("downloading"), "the bytes")
+    terminal.press(b"\x03")
+    assert terminal.end() == 130
+    said = [line for line in terminal.lines if line != "^C"]
+    assert [line.partition(":")[0] for line in said] == ["error", "charged", "hint"]
+    assert said[1:] == ["charged: yes", "hint: wan wait rivya:task_1"]
+    assert machine.files() == []
+
+
+def test_p06_two_ctrl_c_in_a_purchase_leave_what_has_to_be_known(machine: Machine, still: SlowProvider) -> None:
+    """The first Ctrl-C says what it waits for; after the second the doubt stands there, and the display is gone."""
+    still.hold("submit")
+    terminal = Terminal(machine, "generate", "a fox", "-p", "modelverse", "-o", "fox.png")
+    assert still.reached["submit"].wait(PATIENCE_S)
+    terminal.press(b"\x03")
+    until(lambda: terminal.shows("finishing the submit"), "the first signal")
+    terminal.press(b"\x03")
+    assert terminal.end() == 9
+    still.let_go()
+    said = [line for line in terminal.lines if not line.startswith("^C")]
+    assert [line.partition(":")[0] for line in said if ": " in line][-3:] == ["error", "charged", "hint"]
+    assert "charged: unknown" in said
+    assert re.fullmatch(r"hint: wan recover \w{6}", said[-1])
+    assert machine.files() == []
+
+
 def test_the_transfer_is_shown(machine: Machine, still: SlowProvider) -> None:
     """While a picture comes in, the line says so, is redrawn in colour, and leaves nothing behind."""
     terminal = buy(machine)
