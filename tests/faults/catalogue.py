@@ -288,7 +288,8 @@ def text() -> str:
         "",
         "By default the sweeps run a bounded selection. By hand, on Linux:",
         "",
-        "    WAN_TEST_SWEEP=full python -m pytest -s tests/faults/test_faults_crash_sweep.py tests/faults/test_faults_errno.py",
+        "    WAN_TEST_SWEEP=full python -m pytest -s tests/faults/test_faults_crash_sweep.py",
+        "    WAN_TEST_SWEEP=full python -m pytest -s tests/faults/test_faults_errno.py",
         "    WAN_TEST_MACHINE=full python -m pytest tests/faults/test_faults_machine.py --hypothesis-show-statistics",
         "    python tests/mutation.py spend transport ledger engine --most 100 --seed 7",
     ]
