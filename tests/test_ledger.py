@@ -300,6 +300,46 @@ def test_what_was_not_sent_is_not_taken_over(ledger: Ledger, state: State) -> No
     assert [task.id for task in ledger.recent()] == ["bbbbbb"]
 
 
+def test_s01_a_line_is_taken_back_though_sqlite_rolled_back_by_itself(ledger: Ledger) -> None:
+    """A disk that fills up in the commit ends the transaction there; the line about a request goes all the same."""
+
+    def roll_back() -> None:
+        real = ledger._storage.db
+        real.execute("ROLLBACK")
+        full_disk()
+
+    break_commit(ledger, roll_back)
+    with pytest.raises(StateUnusable):
+        ledger.save(a_task("aaaaaa", Sending(at=1.0)))
+    mend_commit(ledger)
+    assert lines(ledger.path.parent) == []
+
+
+def test_a_line_that_another_process_followed_is_left_alone(ledger: Ledger, place: Path) -> None:
+    """Where somebody wrote meanwhile, nothing is cut off the journal."""
+
+    def meanwhile() -> None:
+        ledger._storage.db.execute("ROLLBACK")
+        with Ledger.open(place) as other:
+            other.add([a_task("bbbbbb")])
+        full_disk()
+
+    break_commit(ledger, meanwhile)
+    with pytest.raises(StateUnusable):
+        ledger.save(a_task("aaaaaa", Sending(at=1.0)))
+    mend_commit(ledger)
+    assert [entry["task"]["id"] for entry in lines(place)] == ["aaaaaa", "bbbbbb"]
+    assert ledger.get("aaaaaa").state == Sending(at=1.0)
+
+
+def test_one_task_can_be_dropped(ledger: Ledger, place: Path) -> None:
+    """It is gone from database and journal's account, and nothing else is."""
+    ledger.add([a_task("aaaaaa"), a_task("bbbbbb")])
+    ledger.drop("aaaaaa")
+    assert [task.id for task in ledger.recent()] == ["bbbbbb"]
+    assert [task.id for task in rebuild(place / "journal.jsonl")] == ["bbbbbb"]
+
+
 def test_a_line_that_cannot_be_taken_back_is_in_doubt(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the disk refuses even that, the task counts as sent: better a question than a second purchase."""
     refuse = OSError(errno.EIO, "input/output error")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from support_cli import MODELVERSE_KEY, Cli
 from support_provider import Say
+
+from wan_cli.ledger import Ledger
 
 FOX = ("generate", "a fox")
 ORDERS = (("modelverse", "rivya"), ("rivya", "modelverse"))
@@ -359,3 +362,39 @@ def test_waiting_for_a_task_that_moved(live: Cli) -> None:
     assert handle.startswith("rivya:")
     assert live.run("wait", handle, "-o", "later.png").code == 0
     assert live.files() == ["later.png"]
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["done meanwhile", "being done"])
+def test_s07_who_moves_on_late_moves_nothing(live: Cli, monkeypatch: pytest.MonkeyPatch, held: bool) -> None:
+    """Between a refusal and the move another process took the task up: what it bought is the result, bought once."""
+    from wan_cli.cli import failover
+
+    live.provider.script["submit"] = [refusal(402)]
+    call = (*FOX, "-p", "rivya,modelverse", "-o", "fox.png", "--idempotency-key", "K")
+    real, raced, codes = failover.moved, [], []
+
+    def slow(app: Any, task: Any, candidate: Any) -> Any:
+        fresh = real(app, task, candidate)
+        if not raced:
+            raced.append(task.id)
+            other = threading.Thread(target=lambda: codes.append(live.run(*call, "--no-wait").code))
+            other.start()
+            other.join()
+        return fresh
+
+    monkeypatch.setattr(failover, "moved", slow)
+    if held:
+        taken: list[bool] = []
+        claim = Ledger.claim
+
+        def busy(book: Ledger, task_id: str) -> bool:
+            if raced and not taken:
+                taken.append(True)
+                return False
+            return claim(book, task_id)
+
+        monkeypatch.setattr(Ledger, "claim", busy)
+    ran = live.run(*call, "--json")
+    assert (ran.code, codes) == (0, [0]), ran.err
+    assert live.provider.purchases == 1
+    assert live.files() == ["fox.png"]

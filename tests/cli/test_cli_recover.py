@@ -78,7 +78,7 @@ def test_nothing_is_in_doubt(live: Cli) -> None:
 
 def test_what_is_in_doubt_is_listed(live: Cli, lost_mv: str) -> None:
     """Unknown tasks, and those that a process left in the middle of sending, are listed; others are not."""
-    left = in_state(live, Sending(at=BEGIN), task_id=None, charged="unknown")
+    left = in_state(live, Sending(at=BEGIN, attempts=2), task_id=None, charged="unknown")
     live.run(*RV, "--no-wait", "--overwrite")
     ran = live.run("recover")
     assert ran.code == 0
@@ -479,7 +479,6 @@ def test_s02_an_answer_that_was_all_is_imported_and_fetched(live: Cli, monkeypat
         disk.setattr(Ledger, "save", failing)
         live.run(*MV, "--sync", "--no-wait")
     (path,) = live.cwd.glob("wan-recovery-*.json")
-    assert live.run("recover").lines[0].split("\t")[1] == "unknown"
     name = imported(live, path, "--json").task["id"]
     assert live.run("wait", name).lines == ["fox.png"]
     assert live.provider.purchases == 1
@@ -608,3 +607,40 @@ def test_a_prefix_is_not_the_task(live: Cli) -> None:
         book.save(replace(task, id="zzzzzzzz", task_id="task_7", state=Pending(task_id="task_7")))
     ran = imported(live, written(live, replace(task, id="zzzzzz")), "--json")
     assert (ran.code, ran.task["id"]) == (0, "zzzzzz")
+
+
+# -- what a reviewer found
+
+
+def test_an_answer_on_record_needs_no_decision(live: Cli) -> None:
+    """A purchase that was answered before its process ended is not in doubt: nothing is bought again or closed."""
+    name = in_state(live, Sending(at=BEGIN), task_id=None, charged="unknown")
+    assert live.run("recover").lines == []
+    assert f"wan wait {name}" in live.run("recover", name).out
+    for decision in ("--abandon", "--resubmit"):
+        ran = live.run("recover", name, decision, *(["--yes"] if decision == "--resubmit" else []))
+        assert (ran.code, ran.said("hint")) == (2, f"wan wait {name}")
+    assert live.run("wait", name).code == 0
+    assert live.provider.purchases == 1
+
+
+def test_a_handle_that_was_looked_at_first_can_be_adopted(live: Cli, lost_mv: str) -> None:
+    """Asking how the task is before adopting it makes a placeholder, which goes when the id finds its task."""
+    live.run("status", "modelverse:mv-1")
+    ran = live.run("recover", lost_mv, "--adopt", "mv-1")
+    assert (ran.code, ran.lines) == (0, ["fox.png"]), ran.err
+    with ledger(live) as book:
+        assert [task.id for task in book.recent()] == [lost_mv]
+
+
+def test_attempts_are_numbered_after_the_last(live: Cli, lost_rv: str) -> None:
+    """An attempt that was never recorded leaves a gap, and no number is taken twice."""
+    with ledger(live) as book:
+        task = book.get(lost_rv)
+        book._storage.db.execute("UPDATE attempt SET n = n + 10 WHERE task = ?", (lost_rv,))
+        numbers = [attempt.n for attempt in book.attempts(task.id)]
+    ran = live.run("recover", lost_rv, "--same-key")
+    assert (ran.code, ran.lines) == (0, ["fox.png"]), ran.err
+    with ledger(live) as book:
+        assert [attempt.n for attempt in book.attempts(lost_rv)][-1] == numbers[-1] + 1
+    assert live.provider.purchases == 1

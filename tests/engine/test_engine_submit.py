@@ -106,6 +106,16 @@ def test_p03_a_refusal_that_was_kept_is_a_refusal(stage: Stage) -> None:
     assert len(sent(stage, UNKEYED)) == 1
 
 
+def test_p03_an_answer_is_read_though_prompts_are_not_stored(stage: Stage) -> None:
+    """With hashes in place of the texts the request cannot be made again, and its answer is understood all the same."""
+    task = killed_before_acting(stage, UNKEYED, accepted(UNKEYED))
+    hidden = moved(task, job=replace(task.job, prompt="sha256:" + "0" * 64))
+    stage.ledger.save(hidden)
+    after = stage.run(hidden, wait=False)
+    assert (after.state.kind, after.task_id) == ("pending", "task_1")
+    assert len(sent(stage, UNKEYED)) == 1
+
+
 @pytest.mark.parametrize("body", [b"{", b"<html>"])
 def test_p03_an_answer_that_nobody_can_read_stays_in_doubt(stage: Stage, body: bytes) -> None:
     """Garbage on record says nothing, whoever reads it."""

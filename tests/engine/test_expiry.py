@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from wan_cli.download import Expired
-from wan_cli.engine.expiry import day, is_over, stated
+from wan_cli.engine.expiry import day, end_of, is_over, stated
+from wan_cli.models import Done, Job, Output, Target, Task
 
 URL = "https://h/1.png?Expires=1795251600&Signature=x"
 BEFORE, AFTER = "Sat, 21 Nov 2026 08:59:59 GMT", "Sat, 21 Nov 2026 09:00:00 GMT"
 END = 1_795_251_600.0
+TASK: dict[str, Any] = {
+    "id": "aaaaaa", "provider": "modelverse", "origin": "https://api.modelverse.cn", "provider_model": "m",
+    "token": "t", "target": Target(template="/x{ext}"), "created_at": 1.0, "state": Done(outputs=(Output(url="u"),)),
+    "job": Job(verb="generate", provider="modelverse", model="m", prompt="a fox"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -35,7 +44,16 @@ def test_an_address_states_its_end(url: str | None, ends: float | None) -> None:
 )  # fmt: skip
 def test_t09_d01_the_hosts_clock_decides(url: str | None, refusal: Expired, now: float, over: bool) -> None:
     """Its ``Date`` goes before this machine's time; 410 and the word itself go before both."""
-    assert is_over(url, refusal, now) is over
+    assert is_over(stated(url), refusal, now) is over
+
+
+def test_d02_an_answer_that_was_all_is_good_for_its_documented_life() -> None:
+    """Its addresses are the only ones there will be; of a task the provider can be asked again."""
+    plain, task = "https://h/1.png", Task(**TASK, expires_at=END)
+    assert end_of(task, plain) == END
+    assert end_of(replace(task, task_id="t-1"), plain) is None
+    assert end_of(replace(task, task_id="t-1"), URL) == END
+    assert not is_over(end_of(task, plain), Expired(404, "no"), END - 1)
 
 
 def test_days_are_for_people() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import stat
@@ -182,6 +181,17 @@ def test_p13_a_clock_that_jumps_ends_no_waiting(line: Line, way: Way, jump: floa
     assert (ran.task["state"], line.wire.purchases) == ("succeeded", 1)
 
 
+def _peak_kib(pid: int) -> int:
+    """Return the most memory that a process has held, as Linux tells; 0 once it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    except OSError:
+        return 0
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(found[1]) if found else 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="there is no /proc to read a peak from")
 def test_p12_a_large_result_is_streamed(tmp_path: Path) -> None:
     """A video of 160 MiB passes through without being held in memory, so that no machine kills the process for it."""
     size, piece = 160, bytes(1 << 20)
@@ -196,11 +206,13 @@ def test_p12_a_large_result_is_streamed(tmp_path: Path) -> None:
     with Traced(tmp_path / "machine", VIDEO) as machine:
         machine.provider.always["download"] = large
         process = machine.start(*machine.call)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        peak = 0
+        while process.poll() is None:  # what wait4 tells includes the process that was forked from, which may be large
+            peak = max(peak, _peak_kib(process.pid))
+            time.sleep(0.01)
         assert process.returncode == 0
         assert (machine.work / machine.name).stat().st_size > size << 20
-        assert usage.ru_maxrss < 150 * 1024
+        assert 0 < peak < 150 * 1024
 
 
 # -- P14: what is on disk before what is sent

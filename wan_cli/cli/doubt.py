@@ -29,7 +29,7 @@ def in_doubt(app: App, task: Task) -> bool:
     """Tell whether a person has to decide: it is unknown, or was being sent by a process that is no more."""
     if not isinstance(task.state, Sending):
         return decide.doubt_of(task) is not None
-    if not app.ledger.claim(task.id):
+    if decide.answered(app.ledger, task) or not app.ledger.claim(task.id):
         return False
     app.ledger.release(task.id)
     return True

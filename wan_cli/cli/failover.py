@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from wan_cli.cli.order import price_lines
+from wan_cli.errors import UsageError
 from wan_cli.models import Cost, Failed, New, Task
 from wan_cli.text import one_line
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from wan_cli.cli.choose import Candidate
     from wan_cli.cli.context import App
     from wan_cli.engine import Engine
+    from wan_cli.engine.loop import Decision
 
 MOVES_ON = frozenset(
     {"network", "key_rejected", "insufficient_credits", "rate_limited", "model_unknown", "unsupported_option"}
@@ -39,10 +41,27 @@ async def _through(app: App, engine: Engine, task: Task, rest: Sequence[Candidat
         state = task.state
         if engine.stop.is_set() or not (isinstance(state, Failed) and task.charged == "no" and state.code in MOVES_ON):
             break
+        fresh = moved(app, task, candidate)
         why = f"{task.provider} did not take it ({one_line(state.message)}), so {candidate.model.provider} was asked"
-        task = engine.warn(engine.save(moved(app, task, candidate)), why)
-        task = await engine.run(task, **how)
+        try:
+            task = await engine.run(task, first=_moving(task, fresh, why), **how)
+        except UsageError:  # another process goes on with it: its end is waited for
+            task = await engine.run(task, **how)
     return task
+
+
+def _moving(task: Task, fresh: Task, why: str) -> Decision:
+    """Return what moves ``task`` on, once it is this process's: only from the very refusal that was seen.
+
+    Between the refusal and now another process may have taken it up (reliability.md S07).
+    """
+
+    async def move(engine: Engine, stored: Task) -> Task:
+        if (stored.provider, stored.state) != (task.provider, task.state):
+            return stored
+        return engine.warn(engine.save(fresh), why)
+
+    return move
 
 
 def moved(app: App, task: Task, candidate: Candidate) -> Task:

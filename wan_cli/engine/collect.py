@@ -118,8 +118,9 @@ async def _without_result(engine: Engine, state: Pending, service: Service) -> A
     for _ in range(EMPTY_TRIES):
         await engine.pause(EMPTY_S)
         try:
-            again = await drive(service.provider.poll(state), service.provider, service.api.send)
-        except (Refusal, NotSent, AnswerLost):
+            asked = drive(service.provider.poll(state), service.provider, service.api.send)
+            again = await engine.unless(engine.stop, asked)
+        except (Refusal, NotSent, AnswerLost, WanError):
             continue
         if not isinstance(again, Done) or again.outputs:
             return again

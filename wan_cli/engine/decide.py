@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wan_cli.engine.loop import Engine, bought_elsewhere, elsewhere
+from wan_cli.engine.loop import Engine, Stopped
+from wan_cli.engine.origins import bought_elsewhere, elsewhere
 from wan_cli.engine.submit import resend, settle
 from wan_cli.errors import KeyRejected, OutcomeUnknown, StillRunning, UnsupportedOption, UsageError, WanError
 from wan_cli.models import Cancelled, Done, New, Pending, Sending, Task, Unknown
@@ -29,6 +30,8 @@ KEY_LIFE_S = 86_400.0
 """How long after its first use a person may trust an idempotency key (reliability.md 4.6)."""
 CLOCKS_APART_S = 600.0
 """How far a provider's clock may be off before its times say that a task is another one."""
+ANSWERED = "answered"
+"""The verdict of an attempt whose answer was kept before it was read."""
 ENDED = "wan was ended before the answer came"
 
 
@@ -57,11 +60,20 @@ def doubt_of(task: Task) -> Unknown | None:
             return None
 
 
-def _in_doubt(task: Task) -> Unknown:
+def answered(ledger: Ledger, task: Task) -> bool:
+    """Tell whether the answer to a purchase is on record, though its process ended before it was read."""
+    state = task.state
+    if not isinstance(state, Sending):
+        return False
+    last = ledger.attempts(task.id)[-1:]
+    return any(attempt.verdict == ANSWERED and attempt.n == state.attempts for attempt in last)
+
+
+def _in_doubt(ledger: Ledger, task: Task) -> Unknown:
     doubt = doubt_of(task)
-    if doubt is None:
+    if doubt is None or answered(ledger, task):
         raise UsageError(
-            f"{task.name} needs no decision", hint=task.command("status"), charged=task.charged
+            f"{task.name} needs no decision", hint=task.command("wait" if doubt else "status"), charged=task.charged
         )  # fmt: skip
     return doubt
 
@@ -72,11 +84,11 @@ async def adopt(engine: Engine, task: Task, task_id: str) -> Task:
     The provider is asked once. Raises ``UsageError`` where it does not know that id or the task cannot be ours,
     ``OutcomeUnknown`` where it could not be asked; then nothing changes.
     """
-    _in_doubt(task)
+    _in_doubt(engine.ledger, task)
     service = engine.service(task.provider)
     provider, pending = service.provider, service.provider.adopt(task_id)
     other = engine.ledger.find_handle(task.provider, task_id)
-    if other is not None and other.id != task.id:
+    if other is not None and other.id != task.id and other.job.model:
         message = f"{other.handle} is the task {other.id} here already"
         raise UsageError(message, hint=task.command("recover"), charged="unknown")
     try:
@@ -93,6 +105,8 @@ async def adopt(engine: Engine, task: Task, task_id: str) -> Task:
         raise UsageError(message, hint=task.command("recover"), charged="unknown")
     if isinstance(answer, Done) and not answer.outputs:
         answer = pending  # a task that ended without a result is asked again (R11)
+    if other is not None and other.id != task.id:  # somebody looked at the handle first
+        engine.ledger.drop(other.id)
     task = replace(task, charged="yes", charge_basis=provider.accepted_basis, trouble=None, task_id=task_id)
     return settle(engine, task, answer)
 
@@ -145,7 +159,7 @@ def same_key_fault(provider: Provider, task: Task, attempts: Sequence[Attempt], 
 
 async def same_key(engine: Engine, task: Task) -> Task:
     """Send the purchase again under its key. Raises ``UsageError`` where that is not certain to be the same one."""
-    doubt, service = _in_doubt(task), engine.service(task.provider)
+    doubt, service = _in_doubt(engine.ledger, task), engine.service(task.provider)
     attempts = under_key(task, engine.ledger.attempts(task.id))
     if fault := same_key_fault(service.provider, task, attempts, engine.now()) or _faded(engine, task):
         raise UsageError(f"--same-key: {fault}; nothing was sent", hint=task.command("recover"), charged="unknown")
@@ -173,7 +187,7 @@ async def resubmit(engine: Engine, task: Task, fresh: Task) -> Task:
 
     Files are uploaded again where they have to be. A refusal leaves the task in doubt, as it was.
     """
-    doubt, provider = _in_doubt(task), engine.service(task.provider).provider
+    doubt, provider = _in_doubt(engine.ledger, task), engine.service(task.provider).provider
     media = tuple(
         item if item.file is None else replace(item, url=None, duration_token=None) for item in fresh.job.media
     )
@@ -187,6 +201,10 @@ async def resubmit(engine: Engine, task: Task, fresh: Task) -> Task:
         after = await resend(engine, anew, purchase)
     except WanError as error:
         return engine.warn(task, f"nothing was sent: {error.message}")
+    except Stopped:
+        if not purchase.unclear:  # in a pause after a refusal: the first purchase alone is in doubt, as it was
+            engine.save(replace(task, state=doubt, charged="unknown"))
+        raise
     if doubt_of(after) is None:
         return after
     if not purchase.unclear:  # certainly not taken: what is in doubt is the first one alone, with its key
@@ -208,7 +226,7 @@ def abandon(ledger: Ledger, task: Task, now: float) -> Task:
     """Close a task in doubt for good; whether it was charged stays unknown. Asks nobody. Raises ``UsageError``."""
     stored = taken(ledger, task)
     try:
-        _in_doubt(stored)
+        _in_doubt(ledger, stored)
         closed = Cancelled(message="abandoned; whether it was charged is not known")
         stored = replace(
             stored, state=closed, charged="unknown", charge_basis="assumed", finished_at=now, trouble=None

@@ -17,7 +17,7 @@ from wan_cli import naming
 from wan_cli.convert import convert
 from wan_cli.download import Expired
 from wan_cli.engine.compare import alike, differences
-from wan_cli.engine.expiry import is_over, until
+from wan_cli.engine.expiry import end_of, is_over, until
 from wan_cli.engine.loop import Engine, Service, model_of
 from wan_cli.engine.sidecar import write_sidecar
 from wan_cli.errors import DownloadFailed, WanError, WriteFailed
@@ -56,12 +56,11 @@ async def deliver(engine: Engine, task: Task) -> Task:
     failed = next((result.error for result in results if isinstance(result.error, DownloadFailed)), None)
     if failed and (refused or again):
         await engine.pause(SECOND_LOOK_S)
-        before = task.state
-        assert isinstance(before, Done)  # noqa: S101 - a round ends in the state it began with
-        task = await _fresh(engine, task, "the result's address expired" if refused else failed.message)
+        before, why = task.state, "the result's address expired" if refused else failed.message
+        task = await _fresh(engine, task, why)
         if task.trouble or not isinstance(task.state, Done):
             return task
-        if refused or task.state.outputs != before.outputs:
+        if refused or not isinstance(before, Done) or task.state.outputs != before.outputs:
             results, task = await _round(engine, task)
     broken = [result for result in results if result.error]
     if not broken:
@@ -147,9 +146,10 @@ class _Desk:
 
     def _refused(self, index: int, output: Output, gone: Expired) -> _Fetched:
         """Say of an address that is refused whether it has ended, or is good for longer by its own account (D01)."""
-        over = is_over(output.url, gone, self.engine.now())
+        ends, now = end_of(self.task, output.url), self.engine.now()
+        over = is_over(ends, gone, now)
         what = "can no longer be fetched" if over else "cannot be fetched for now"
-        error = DownloadFailed(f"result {index} {what}: {gone}{until(output.url, over=over)}")
+        error = DownloadFailed(f"result {index} {what}: {gone}{until(ends, now)}")
         return _Fetched(index, error=error, expired=True, over=over)
 
     async def _bring(self, index: int, output: Output) -> _Fetched:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from wan_cli.download import Expired
+    from wan_cli.models import Task
 
 _EXPIRES = re.compile(r"[?&]Expires=(\d{9,11})(?:&|$)", re.ASCII)
 """When a signed address of Alibaba's object store ends, in seconds since the epoch."""
@@ -27,9 +28,18 @@ def stated(url: str | None) -> float | None:
     return float(found[1]) if found else None
 
 
-def is_over(url: str | None, refusal: Expired, now: float) -> bool:
+def end_of(task: Task, url: str | None) -> float | None:
+    """Return when an address ends (epoch seconds): as it says itself, else where it is all there is of the result.
+
+    Of a task the provider can be asked again, and says the same address once more where it is still good; an answer
+    that was all has only its documented life.
+    """
+    said = stated(url)
+    return task.expires_at if said is None and task.task_id is None else said
+
+
+def is_over(ends: float | None, refusal: Expired, now: float) -> bool:
     """Tell whether a refused address has ended. ``now`` (epoch seconds) counts where the host sends no ``Date``."""
-    ends = stated(url)
     if ends is None or refusal.status == _GONE or "expired" in refusal.head.casefold():
         return True
     with suppress(ValueError, TypeError, OverflowError):  # this machine's clock may be wrong
@@ -37,12 +47,11 @@ def is_over(url: str | None, refusal: Expired, now: float) -> bool:
     return now >= ends
 
 
-def until(url: str | None, *, over: bool) -> str:
-    """Return when an address ended, or ends, as the end of a message; nothing where it does not say."""
-    ends = stated(url)
+def until(ends: float | None, now: float) -> str:
+    """Return when an address ended, or was to end, as the end of a message; nothing where that is not known."""
     if ends is None:
         return ""
-    return f"; {'the address was' if over else 'by its own account the address is'} good until {day(ends)}"
+    return f"; the address {'was' if ends <= now else 'should be'} good until {day(ends)}"
 
 
 def day(seconds: float) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from wan_cli.catalog import Model
+from wan_cli.engine.origins import bought_elsewhere, elsewhere
 from wan_cli.engine.rescue import Rescue
 from wan_cli.engine.waiting import DEADLINES_S
 from wan_cli.errors import Charged, StateUnusable
@@ -118,7 +119,7 @@ class Engine:
 
     def _stranded(self, task: Task, error: StateUnusable) -> Task:
         """Say of a task whose ledger cannot be used what is true of it; other tasks go on."""
-        from wan_cli.engine.submit import failed
+        from wan_cli.engine.submit import failed  # which imports this module
 
         if task.state.kind == "new":
             return replace(task, state=failed(error), charged="no")
@@ -168,13 +169,14 @@ class Engine:
     def _merged(stored: Task, wanted: Task) -> Task:
         """Return what the ledger has, since another process may have taken the task further; the aim is this call's.
 
-        The job is this call's too, for the ledger may hold hashes of its texts; its media may be uploaded already.
+        The job is this call's too, for the ledger may hold hashes of its texts, unless it moved to another provider.
         A task that has ended is only collected again where its files were missed: then it says when it ended.
         """
         ended = stored.state.kind in ("saved", "lost")
         reopened = ended and wanted.state.kind == "pending" and wanted.finished_at is not None
         state = wanted.state if reopened else stored.state
-        job = replace(wanted.job, media=stored.job.media)
+        own = wanted.job if stored.provider == wanted.provider else stored.job
+        job = replace(own, prompt=wanted.job.prompt, negative=wanted.job.negative, media=stored.job.media)
         return replace(stored, state=state, job=job, target=wanted.target, trouble=None)
 
     async def run_all(self, tasks: list[Task], **how: Any) -> list[Task]:
@@ -268,6 +270,10 @@ class Engine:
                 working.cancel()
                 await asyncio.gather(working, return_exceptions=True)  # one that nobody saw would be told on stderr
 
+    def cool(self, origin: str, seconds: float) -> None:
+        """Buy nothing at an origin for a while; a pause that is asked for never shortens another."""
+        self.cool_until[origin] = max(self.cool_until.get(origin, 0.0), self.monotonic() + seconds)
+
     def gate(self, provider: str) -> asyncio.Semaphore:
         """Return what keeps the purchases of one provider to :attr:`submits` at a time."""
         return self._gates.setdefault(provider, asyncio.Semaphore(self.submits))
@@ -280,18 +286,6 @@ class Engine:
 def _unbought(task: Task) -> bool:
     """Tell whether a task ended before anything was bought, so that the same call may try it again."""
     return task.state.kind == "failed" and task.charged == "no" and task.task_id is None
-
-
-def elsewhere(engine: Engine, task: Task) -> str | None:
-    """Return the origin of today where the task was bought at another one: its key and its id are of no use there."""
-    origin = engine.service(task.provider).provider.origin
-    return None if origin == task.origin else origin
-
-
-async def bought_elsewhere(engine: Engine, task: Task, here: str) -> Task:
-    """Say that nothing is asked, resent or fetched at another origin than the task's; the state stays."""
-    message = f"{task.name} was bought at {task.origin}, the base URL is {here}"
-    return engine.trouble(task, "key_origin", message, f"set the base URL back, then {task.command('wait')}")
 
 
 def model_of(task: Task) -> Model:

@@ -98,7 +98,8 @@ async def resend(engine: Engine, task: Task, purchase: Purchase) -> Task:
 async def _buy(engine: Engine, task: Task, service: Service, purchase: Purchase) -> Task:
     """Send the purchase until its outcome is known, or it may not be sent again."""
     # a refused purchase that is tried again under its user's key has attempts that are evidence
-    attempts = max(len(engine.ledger.attempts(task.id)), task.state.attempts if isinstance(task.state, Sending) else 0)
+    known = [attempt.n for attempt in engine.ledger.attempts(task.id)]
+    attempts = max([task.state.attempts if isinstance(task.state, Sending) else 0, *known])
     while True:
         await engine.pause(max(0.0, engine.cool_until.get(service.api.origin, 0.0) - engine.monotonic()))
         attempts += 1
@@ -121,7 +122,7 @@ async def _buy(engine: Engine, task: Task, service: Service, purchase: Purchase)
         match purchase.after(answer, engine.now(), engine.rand()):
             case Again(wait, reason):
                 if isinstance(answer, Later) and answer.wait:
-                    engine.cool_until[service.api.origin] = engine.monotonic() + wait
+                    engine.cool(service.api.origin, wait)
                 if purchase.doubt is None:
                     task = engine.save(replace(task, state=New(), charged="no"), f"{reason}; again in {wait:.0f} s")
                 else:

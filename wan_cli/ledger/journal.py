@@ -30,6 +30,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         """Name the file; nothing is opened yet."""
         self.path = path
+        self._end = -1
 
     def size(self) -> int:
         """Return its length in bytes; 0 when it is not there."""
@@ -51,6 +52,7 @@ class Journal:
             size = os.fstat(descriptor).st_size
             whole = size == 0 or _last_byte(descriptor, size) == b"\n"
             _write(descriptor, data if whole else b"\n" + data)
+            self._end = os.fstat(descriptor).st_size
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -76,9 +78,10 @@ class Journal:
     def take_back(self, to: int) -> None:
         """Cut off the lines after byte ``to``, whose transaction was not committed, and sync.
 
-        Only where they tell of nothing that was sent or answered: such a line stays, whatever became of its commit.
+        Only where they are the last that were written, and tell of nothing that was sent or answered: such a line
+        stays, whatever became of its commit.
         """
-        if self.size() > to and all(
+        if self.size() == self._end > to and all(
             "task" in entry and entry["task"]["state"]["kind"] in BEFORE_SENDING for entry in self.entries(after=to)
         ):
             descriptor = self._open(os.O_RDWR)

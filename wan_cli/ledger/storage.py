@@ -63,9 +63,14 @@ class Storage:
                 raise
 
     def _give_up(self, begin: int | None) -> None:
-        """Take back what a transaction did; its lines go while the write lock keeps others from adding theirs."""
-        if begin is not None and self.db.in_transaction:
-            with contextlib.suppress(OSError):
+        """Take back what a transaction did; its lines go while the write lock keeps others from adding theirs.
+
+        A full disk makes SQLite roll back by itself (sqlite.org/lang_transaction.html, 2.2): the lock is taken anew.
+        """
+        with contextlib.suppress(sqlite3.Error, OSError):
+            if not self.db.in_transaction:
+                self.db.execute("BEGIN IMMEDIATE")
+            if begin is not None:
                 self.journal.take_back(begin)
         with contextlib.suppress(sqlite3.Error):
             self.db.execute("ROLLBACK")

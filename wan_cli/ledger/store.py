@@ -129,6 +129,12 @@ class Ledger:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return len(rows)
 
+    def drop(self, task_id: str) -> None:
+        """Forget one task: a placeholder for a handle, of which nothing is known that another task does not say."""
+        with self._storage.writing() as db:
+            self._storage.journal.append([{"at": self._clock(), "forget": [task_id]}])
+            db.execute("DELETE FROM task WHERE id = ?", (task_id,))
+
     # -- looking up tasks
 
     def get(self, name: str) -> Task:

@@ -51,8 +51,10 @@ async def drive(flow: Flow[T], provider: Provider, send: Callable[[httpx.Request
         flow.close()
 
 
-async def replay(flow: Flow[T], provider: Provider, *, status: int, raw: bytes, body_sha256: str) -> T:
-    """Return what ``flow`` makes of an answer that came before: ``status`` and ``raw``, to the request of that hash.
+async def replay(flow: Flow[T], provider: Provider, *, status: int, raw: bytes, body_sha256: str | None) -> T:
+    """Return what ``flow`` makes of an answer that came before: ``status`` and ``raw``.
+
+    It is the answer to the request of that hash (``None``: to any one).
 
     Nothing is sent. Raises what :func:`drive` raises; ``AnswerLost`` too where the flow asks for something else.
     """
@@ -61,7 +63,7 @@ async def replay(flow: Flow[T], provider: Provider, *, status: int, raw: bytes, 
     answers = [httpx.Response(status, content=raw)]
 
     async def send(request: httpx.Request) -> httpx.Response:
-        if not answers or hashlib.sha256(request.content).hexdigest() != body_sha256:
+        if not answers or body_sha256 not in (None, hashlib.sha256(request.content).hexdigest()):
             raise AnswerLost("the answer is to another request")
         answer = answers.pop()
         answer.request = request
