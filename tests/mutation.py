@@ -91,6 +91,9 @@ def _says_nothing(node: ast.AST) -> bool:
     """Tell a docstring, and what only the type checker reads."""
     if isinstance(node, ast.If):
         return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    if isinstance(node, ast.Assign):  # __all__ and type variables
+        name = node.targets[0]
+        return isinstance(name, ast.Name) and (name.id == "__all__" or ast.unparse(node.value).startswith("TypeVar("))
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 

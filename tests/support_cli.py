@@ -285,7 +285,8 @@ def _check_lines(ran: Ran) -> None:
 
 
 def check_hint(hint: str) -> None:
-    """Fail where a hint is empty or names a command that does not exist."""
+    """Fail where a hint is empty, has what cannot be pasted, or names a command that does not exist."""
     assert hint.strip()
+    assert not re.search(r"…|\(or |   \(", hint), hint
     for name in re.findall(r"\bwan ([a-z][a-z-]*)", hint):
         assert name in COMMANDS, hint

@@ -115,7 +115,7 @@ def test_i05_a_count_above_the_providers_limit_names_the_ways() -> None:
     error = unsupported("modelverse", n=5)
     assert "1 to 4" in error.message
     assert "rivya can make 5" in error.message
-    assert error.hint == "wan sequence makes a coherent set of up to 12"
+    assert error.hint == "wan sequence PROMPT -n 5"
     assert "use -p rivya" in unsupported("modelverse", n=13).hint
     assert unsupported("modelverse", verb="sequence", n=13).hint == "use -n 12"
 
@@ -128,8 +128,8 @@ def test_a_provider_without_a_count_takes_any() -> None:
 def test_inputs_are_counted() -> None:
     """Too few pictures, too many, or any for a verb that takes none, are refused with what to do."""
     assert "takes no pictures" in refused(media=(PICTURE,)).message
-    assert refused(verb="edit").hint == "wan edit PICTURE... PROMPT"
-    assert refused(verb="fuse", media=(PICTURE,)).hint == "wan edit changes one picture"
+    assert refused(verb="edit").hint == "wan edit --help"
+    assert refused(verb="fuse", media=(PICTURE,)).hint == "wan edit PICTURE PROMPT"
     assert "at least 2 pictures, got 1" in refused(verb="fuse", media=(PICTURE,)).message
     assert "at most 9" in refused(verb="edit", media=(PICTURE,) * 10).message
     assert fitted(verb="fuse", media=(PICTURE,) * 9)
@@ -166,7 +166,7 @@ def test_a_route_that_is_not_there_is_refused(route: str) -> None:
 
 def test_a_parameter_that_an_option_says_is_refused() -> None:
     """--param cannot say again, or otherwise, what an option says."""
-    assert refused(params={"aspect_ratio": "1:1"}).hint == "use --aspect"
+    assert refused(params={"aspect_ratio": "1:1"}).hint == "say it with --aspect alone"
     assert fitted(params={"style": "ink"}).job.params == {"style": "ink"}
 
 

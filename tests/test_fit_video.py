@@ -135,7 +135,7 @@ def test_resolutions_are_lower_case() -> None:
 def test_a_size_is_for_pictures() -> None:
     """A tier or pixels for a video point to ``--resolution``."""
     for size in ("2K", "1280x720"):
-        assert "--resolution" in refused("modelverse", size=size).hint
+        assert "--resolution" in refused("modelverse", size=size).message
 
 
 @pytest.mark.parametrize("media", [(FIRST,), (FIRST, LAST), (CLIP,)])

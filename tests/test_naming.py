@@ -228,7 +228,7 @@ def test_bad_templates_are_refused_with_the_fields(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_template(text)
 
-    assert "{slug} {ext}" in caught.value.hint
+    assert caught.value.hint == "wan help templates"
     assert caught.value.exit_code == 2
 
 
@@ -448,11 +448,11 @@ def test_d15_an_existing_file_is_refused_before_buying(tmp_path: Path) -> None:
     old.touch()
     new = tmp_path / "y.png"
 
-    with pytest.raises(UsageError, match=r"x\.png exists$") as caught:
+    with pytest.raises(UsageError, match=r"x\.png exists; ") as caught:
         check_targets([old, new], overwrite=False, skip_existing=False)
 
     assert "--overwrite" in caught.value.hint
-    assert "--skip-existing" in caught.value.hint
+    assert "--skip-existing" in caught.value.message
     assert check_targets([old], overwrite=False, skip_existing=True) == "skip"
     assert check_targets([old], overwrite=True, skip_existing=False) == "write"
     with pytest.raises(UsageError, match="exists"):

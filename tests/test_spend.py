@@ -118,7 +118,7 @@ def test_what_is_over_a_cap_is_refused(text: str) -> None:
     """An estimate above the cap is refused with the cap that would do."""
     error = refused([line(12), line(12)], caps(text))
     assert "24 credits" in error.message
-    assert error.hint == "--max-cost 24credits"
+    assert error.hint == "use --max-cost 24credits"
 
 
 def test_every_cap_holds() -> None:
@@ -139,7 +139,7 @@ def test_the_hint_names_a_unit_that_there_is() -> None:
     """A bare number over several units is answered with the first of them, written out."""
     with pytest.raises(UsageError, match="which unit\\? credits, CNY") as found:
         check([line(1), line(2, "CNY")], caps("3"), ask=None)
-    assert found.value.hint == "--max-cost 3credits"
+    assert found.value.hint == "use --max-cost 3credits"
 
 
 def test_several_units_need_a_cap_each() -> None:
@@ -176,7 +176,7 @@ def test_max_results_counts_files() -> None:
     """--max-results holds for the files of all tasks together."""
     lines = [line(1, results=4), line(1, results=4)]
     passes(lines, Limits(max_results=8))
-    assert refused(lines, Limits(max_results=7)).hint == "--max-results 8"
+    assert refused(lines, Limits(max_results=7)).hint == "use --max-results 8"
 
 
 # -- consent

@@ -1,5 +1,6 @@
 """The command ``wan``."""
 
+import errno
 import sys
 
 
@@ -8,11 +9,26 @@ def run() -> None:
     if sys.argv[1:] in (["--version"], ["-V"]):
         from wan_cli import __version__
 
-        print(f"wan {__version__}")
+        try:
+            if sys.stdout is None:  # closed before the start: Python would drop the line in silence
+                raise OSError(errno.EBADF, "it is closed")
+            print(f"wan {__version__}", flush=True)
+        except OSError as error:  # a full disk, or a reader that went away: no traceback, and nothing left to flush
+            sys.stdout = None
+            sys.exit(_told(error))
         return
     from wan_cli.cli.main import main
 
     sys.exit(main(sys.argv[1:]))
+
+
+def _told(error: OSError) -> int:
+    """Say that standard output cannot be written; return the exit code."""
+    if isinstance(error, BrokenPipeError):
+        return 141
+    print(f"error: standard output cannot be written: {error.strerror}", file=sys.stderr)
+    print("charged: no\nhint: wan --version", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

@@ -89,13 +89,13 @@ def _check_count(job: Job, model: Model, offer: Offer) -> None:
     if job.n < 1:
         raise UsageError(f"--count {job.n}: at least 1")
     if job.n > MOST_RESULTS:
-        raise UsageError(f"--count {job.n}: at most {MOST_RESULTS:,} in one call", hint=f"-n {MOST_RESULTS}")
+        raise UsageError(f"--count {job.n}: at most {MOST_RESULTS:,} in one call", hint=f"use -n {MOST_RESULTS}")
     if offer.count and not offer.count[0] <= job.n <= offer.count[1]:
         able = [name for name in who_can(job.verb, n=job.n) if name != model.provider]
         more = f"; {' and '.join(able)} can make {job.n}" if able else ""
         hint = f"use -p {able[0]}" if able else f"use -n {offer.count[1]}"
-        if job.verb == "generate" and (most := _longest_sequence(model)) >= job.n:
-            hint = f"wan sequence makes a coherent set of up to {most}"
+        if job.verb == "generate" and _longest_sequence(model) >= job.n:
+            hint = f"wan sequence PROMPT -n {job.n}"
         raise UnsupportedOption(
             f"--count {job.n}: {model.provider} makes {offer.count[0]} to {offer.count[1]} with {job.verb}{more}",
             hint=hint,
@@ -116,7 +116,7 @@ def _check_inputs(job: Job, model: Model, offer: Offer) -> None:
         given -= others
     if offer.inputs is None:
         if given:
-            raise UsageError(f"{job.verb} takes no pictures", hint="wan edit changes a picture, wan fuse joins several")
+            raise UsageError(f"{job.verb} takes no pictures", hint="wan edit PICTURE PROMPT")
     else:
         _check_range(job, model, given, offer.inputs)
     if others and "reference" not in offer.roles:
@@ -130,7 +130,7 @@ def _check_range(job: Job, model: Model, given: int, inputs: Inputs) -> None:
     least, most = inputs.count
     what = " or ".join("picture" if kind == "image" else kind for kind in inputs.kinds)
     if given < least:
-        hint = "wan edit changes one picture" if job.verb == "fuse" else f"wan {job.verb} {what.upper()}... PROMPT"
+        hint = "wan edit PICTURE PROMPT" if job.verb == "fuse" and given else f"wan {job.verb} --help"
         raise UsageError(f"{job.verb} needs at least {least} {what}{'s' if least > 1 else ''}, got {given}", hint=hint)
     if given > most:
         raise UnsupportedOption(f"{given} {what}s: {model.name} on {model.provider} takes at most {most}")
@@ -157,7 +157,7 @@ def _check_options(job: Job, model: Model, offer: Offer, warnings: list[str]) ->
     taken = capabilities(model.provider).param_options
     for name in job.params:
         if name in taken:
-            raise UsageError(f"--param {name}: {taken[name]} says this", hint=f"use {taken[name]}")
+            raise UsageError(f"--param {name}: {taken[name]} says this", hint=f"say it with {taken[name]} alone")
 
 
 def _fit_seed(job: Job, model: Model, offer: Offer, warnings: list[str]) -> Job:
@@ -165,8 +165,8 @@ def _fit_seed(job: Job, model: Model, offer: Offer, warnings: list[str]) -> Job:
         return job
     if offer.seed is None:
         raise UnsupportedOption(
-            f"--seed: {model.provider} has no such option",
-            hint="--param seed=N goes as it is, where the server knows it",
+            f"--seed: {model.provider} has no such option; --param seed=N goes as it is, where the server knows it",
+            hint="leave --seed out",
         )
     if job.seed == offer.seed_unset:
         warnings.append(f"--seed {job.seed}: {model.provider} reads it as no seed, so none is sent")

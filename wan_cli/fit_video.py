@@ -24,7 +24,9 @@ FRAMES = frozenset({"first_frame", "last_frame", "first_clip"})
 def fit_video(job: Job, model: Model, offer: Offer) -> Job:
     """Check what only videos have. Raises ``UsageError`` or ``UnsupportedOption``; nothing was sent."""
     if job.size:
-        raise UsageError(f"--size {job.size}: a video has --resolution and --aspect", hint="use --resolution 720p")
+        raise UsageError(
+            f"--size {job.size}: a video has --resolution 720p or 1080p, and --aspect", hint="leave --size out"
+        )
     if job.route == "sync":
         raise UnsupportedOption("--sync: a video is always made as a task", hint="leave --sync out")
     check_roles(job, model, offer)

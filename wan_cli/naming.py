@@ -133,7 +133,7 @@ def parse_template(text: str, fields: Sequence[str] = FIELDS) -> frozenset[str]:
     ``}}`` are literal braces.
     """
     listed = " ".join(f"{{{name}}}" for name in fields)
-    hint = f"fields: {listed}; {{{{ and }}}} are literal braces"
+    hint = "wan help templates"
     try:
         parts = list(string.Formatter().parse(text))
     except ValueError as error:
@@ -141,7 +141,8 @@ def parse_template(text: str, fields: Sequence[str] = FIELDS) -> frozenset[str]:
     used = [name for _, name, _, _ in parts if name is not None]
     for _, name, spec, conversion in parts:
         if name is not None and name not in fields:
-            raise UsageError(f"the output template {text!r} has an unknown field {{{name}}}", hint=hint)
+            message = f"the output template {text!r} has an unknown field {{{name}}}; there are {listed}"
+            raise UsageError(message, hint=hint)
         if conversion or (spec and not (name == "index" and _INDEX_SPEC.fullmatch(spec))):
             raise UsageError(
                 f"the output template {text!r} formats {{{name}}}: only {{index}} can be, with zeros ({{index:03}})",
@@ -172,7 +173,7 @@ def plan(
     parts = list(PurePath(rest).parts)
     if PurePath(rest).anchor:
         base, parts = Path(base, parts[0]), parts[1:]
-    while len(parts) > 1 and "{" not in parts[0] and (parts[0] == ".." or (base / parts[0]).is_dir()):
+    while len(parts) > 1 and "{" not in parts[0] and (parts[0] == ".." or os.path.isdir(base / parts[0])):  # noqa: PTH112
         base, parts = base / parts[0], parts[1:]
     typed = _typed_extension(parts[-1])
     if not typed and not parts[-1].endswith("{ext}"):

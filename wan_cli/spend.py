@@ -99,12 +99,13 @@ def check(lines: Sequence[Line], limits: Limits, *, ask: Callable[[str], bool] |
     _check_caps(limits.lowered, sums)
     if (limits.caps or limits.lowered) and any(line.amount is None for line in lines) and not limits.allow_unknown:
         raise OverBudget(
-            "the price is not known, so --max-cost cannot be kept",
-            hint='set [prices."PROVIDER/MODEL"] in the configuration, or add --allow-unknown-cost',
+            'the price is not known, so --max-cost cannot be kept; [prices."PROVIDER/MODEL"] in your file can say it',
+            hint="add --allow-unknown-cost",
         )
     if limits.max_results is not None and results > limits.max_results:
         raise OverBudget(
-            f"{results} results are asked for, --max-results is {limits.max_results}", hint=f"--max-results {results}"
+            f"{results} results are asked for, --max-results is {limits.max_results}",
+            hint=f"use --max-results {results}",
         )
     _check_consent(lines, limits, sums, results, ask)
 
@@ -120,7 +121,7 @@ def check_units(lines: Sequence[Line], limits: Limits) -> None:
     bare = next((cap for cap in (*limits.caps, *limits.lowered) if cap.unit is None), None)
     if bare and len(units) > 1:
         raise UsageError(
-            f"--max-cost {bare.amount}: which unit? {', '.join(units)}", hint=f"--max-cost {bare.amount}{units[0]}"
+            f"--max-cost {bare.amount}: which unit? {', '.join(units)}", hint=f"use --max-cost {bare.amount}{units[0]}"
         )
 
 
@@ -141,7 +142,7 @@ def _check_cap(cap: Cap, sums: Mapping[str, Decimal]) -> None:
         if _covers(cap, unit) and amount > cap.amount:
             raise OverBudget(
                 f"the estimate is {amount.normalize():f} {unit}, --max-cost allows {cap.amount.normalize():f}",
-                hint=f"--max-cost {amount.normalize():f}{unit}",
+                hint=f"use --max-cost {amount.normalize():f}{unit}",
             )
 
 
@@ -159,8 +160,6 @@ def _check_consent(
     if ask is None:
         if limits.stated or limits.max_results is not None:
             return
-        raise ConsentMissing(
-            f"{question} need a yes, and nobody is there to ask", hint="add --yes, --max-cost or --max-results"
-        )
+        raise ConsentMissing(f"{question} need a yes, and nobody is there to ask", hint="add --yes")
     if not ask(f"Buy {question}?"):
         raise ConsentMissing(f"{question}: declined", hint="add --yes")

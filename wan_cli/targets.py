@@ -28,12 +28,13 @@ def check_targets(paths: Iterable[Path], *, overwrite: bool, skip_existing: bool
     existing = [path for path in targets if os.path.lexists(path)]
     for path in existing:
         if path.is_dir() and not path.is_symlink():
-            raise UsageError(f"{path} is a folder", hint=f"use -o {path}/ to write into it, or give another name")
-    if skip_existing and targets and all(path.is_file() for path in targets):
+            raise UsageError(f"{path} is a folder", hint=f"use -o {path}/")
+    if skip_existing and targets and all(map(os.path.isfile, targets)):
         return "skip"
     if existing and not overwrite:
         more = f" and {len(existing) - 1} more" if existing[1:] else ""
-        raise UsageError(f"{existing[0]} exists{more}", hint="add --overwrite, or --skip-existing to keep it")
+        left = "; a making command leaves it with --skip-existing"
+        raise UsageError(f"{existing[0]} exists{more}{left}", hint="add --overwrite")
     for folder in dict.fromkeys(path.parent for path in targets):
         _check_folder(folder)
     return "write"

@@ -41,7 +41,9 @@ def test_all_is_well(live: Cli) -> None:
     at(live)
     ran = live.run("doctor", "--json")
     assert ran.code == 0
-    assert {row["level"] for row in ran.json["doctor"]} == {"ok"}
+    assert {row["level"] for row in ran.json["doctor"]} == {"ok", "skipped"}
+    assert all((row["level"] == "skipped") is (row["ok"] is None) for row in ran.json["doctor"])
+    assert row(ran, "proxy")["finding"] == "none in use"
     assert set(ran.json["doctor"][0]) == {"check", "subject", "ok", "level", "finding", "fix"}
     assert "988 credits left" in row(ran, "network", "rivya")["finding"]
     assert live.provider.purchases == 0
@@ -49,8 +51,11 @@ def test_all_is_well(live: Cli) -> None:
 
 
 def test_a_table_and_tabs(live: Cli) -> None:
-    """On a terminal it is a table, without one tab-separated rows."""
-    assert "CHECK" in live.run("doctor", "--offline", tty=("stdout",)).out
+    """On a terminal every line fits but a command to copy, which is whole; without one it is tab-separated rows."""
+    ran = live.run("doctor", "--offline", tty=("stdout",), env={"COLUMNS": "80", "WAN_PROVIDER": "y" * 90})
+    assert "         unset WAN_PROVIDER" in ran.lines
+    assert "         export YUNWU_API_KEY=YOUR_KEY" in ran.lines
+    assert all(len(line) < 80 for line in ran.lines)
     ran = live.run("doctor", "--offline", "-q")
     assert all(line.count("\t") == 4 for line in ran.lines)
     assert not live.provider.seen
@@ -125,7 +130,7 @@ def test_an_answer_without_a_usable_date(said: dict[str, str]) -> None:
     """A date that is missing, or is none, is not compared."""
     app = App(streams=Streams.standard(), env={}, cwd=Path())
     (found,) = network._clock(app, "rivya", httpx.Response(200, headers=said))
-    assert (found.ok, found.level) == (None, "ok")
+    assert (found.ok, found.level) == (None, "skipped")
 
 
 @pytest.mark.parametrize(
@@ -134,11 +139,10 @@ def test_an_answer_without_a_usable_date(said: dict[str, str]) -> None:
         (Say(401, {"error": {"code": "api_key_invalid", "message": "no"}}), "account", "error"),
         (Say(500, {"error": {"message": "down"}}), "network", "warning"),
         (Say(400, {"error": {"message": "odd"}}), "network", "warning"),
-        (Say(drop=True), "network", "warning"),
     ],
 )
 def test_a_provider_that_does_not_answer_well(live: Cli, say: Say, check: str, level: str) -> None:
-    """A refused key is an error; a provider that is down, or cut off, a warning."""
+    """A refused key is an error; a provider that is down a warning."""
     live.provider.always["credits"] = say
     ran = live.run("doctor", "--json", env={"MODELVERSE_API_KEY": ""})
     assert row(ran, check, "rivya")["level"] == level
@@ -146,9 +150,66 @@ def test_a_provider_that_does_not_answer_well(live: Cli, say: Say, check: str, l
 
 
 def test_a_provider_that_cannot_be_reached(live: Cli) -> None:
-    """A closed port is a warning: the set-up is not at fault."""
-    ran = live.run("doctor", "--json", env={"RIVYA_BASE_URL": "http://127.0.0.1:9", "MODELVERSE_API_KEY": ""})
+    """One of several is a warning; where nobody can be reached nothing can be bought, which is an error."""
+    away = {"RIVYA_BASE_URL": "http://127.0.0.1:9"}
+    ran = live.run("doctor", "--json", env=away)
     assert (ran.code, row(ran, "network", "rivya")["level"]) == (0, "warning")
+    ran = live.run("doctor", "--json", env={**away, "MODELVERSE_API_KEY": ""})
+    assert (ran.code, ran.json["error"]["code"], ran.json["error"]["charged"]) == (3, "network", "no")
+    assert row(ran, "network", "rivya")["level"] == "warning"
+    assert row(ran, "clock")["level"] == "skipped"
+    live.provider.always["credits"] = Say(drop=True)
+    assert live.run("doctor", env={"MODELVERSE_API_KEY": ""}).code == 3
+
+
+@pytest.mark.parametrize(
+    ("env", "code", "fix"),
+    [
+        ({"WAN_PROVIDER": "nope"}, 3, "unset WAN_PROVIDER"),
+        ({"WAN_PROVIDER": "yunwu"}, 3, "export YUNWU_API_KEY=YOUR_KEY"),
+        ({"WAN_PROVIDER": "yunwu,rivya"}, 0, ""),
+        ({"WAN_MODEL": "wan9"}, 0, "wan models"),
+        ({"WAN_MODEL": "wan2.7-image-pro"}, 0, ""),
+    ],
+)
+def test_a_provider_or_a_model_that_does_not_exist(live: Cli, env: dict[str, str], code: int, fix: str) -> None:
+    """A default that stops every purchase is an error; a model that is not in the catalogue is sent, so a warning."""
+    ran = live.run("doctor", "--offline", "--json", env=env)
+    assert ran.code == code
+    bad = [found["fix"] for found in ran.json["doctor"] if found["level"] in ("warning", "error")]
+    assert bad == ([fix] if fix else [])
+    assert live.run("doctor", "--offline", env={"WAN_PROVIDER": ""}).code == 0
+
+
+def test_a_default_of_the_file_is_named_with_it(live: Cli) -> None:
+    """A provider that the user's file names and that does not exist is mended there."""
+    path = live.config("[defaults]\nprovider = 'nope'\n")
+    ran = live.run("doctor", "--offline", "--json")
+    assert (ran.code, ran.json["error"]["hint"]) == (3, f"edit {path}")
+
+
+def test_a_ledger_that_cannot_be_written(live: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ledger that can only be read stops every purchase, so it is an error with the command that mends it."""
+    assert live.run("generate", "a fox", "-p", "rivya").code == 0
+    database, access = live.root / "state" / "ledger.db", os.access
+    monkeypatch.setattr(os, "access", lambda path, mode, **more: path != database and access(path, mode, **more))
+    ran = live.run("doctor", "--offline", "--json")
+    assert (ran.code, ran.json["error"]["code"]) == (3, "state_unusable")
+    assert ran.json["error"]["hint"] == f"chmod 600 {database}"
+
+
+def test_a_state_folder_that_cannot_be_made(live: Cli) -> None:
+    """A folder that a file or the system stands in the way of is an error before anything is bought."""
+    blocked = live.write("blocked", "a file")
+    base = ("doctor", "--offline", "--json")
+    for place in (blocked, blocked / "below"):
+        ran = live.run(*base, env={"WAN_STATE_DIR": str(place)})
+        assert (ran.code, ran.json["error"]["hint"]) == (3, f"mv -i {blocked} {blocked}.old")
+        ran = live.run("generate", "a fox", "-p", "rivya", env={"WAN_STATE_DIR": str(place)})
+        assert (ran.code, ran.said("hint")) == (3, f"mv -i {blocked} {blocked}.old")
+    if Path("/proc/self").exists():
+        ran = live.run(*base, env={"WAN_STATE_DIR": "/proc/wan"})
+        assert (ran.code, row(ran, "state")["level"]) == (3, "error")
 
 
 def test_a_quirk_that_is_unknown(live: Cli) -> None:

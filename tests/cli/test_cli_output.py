@@ -112,12 +112,12 @@ def test_a_folder_that_cannot_be_written(live: Cli) -> None:
 
 
 def test_an_existing_file_is_kept(live: Cli) -> None:
-    """A target that exists is exit 2 with both ways on in the hint; --overwrite replaces it."""
+    """A target that exists is exit 2, and both ways on are named; --overwrite replaces it."""
     live.write("fox.png", "mine")
     ran = live.run("generate", "a fox", "-o", "fox.png")
     assert ran.code == 2
     assert "--overwrite" in ran.said("hint")
-    assert "--skip-existing" in ran.said("hint")
+    assert "--skip-existing" in ran.said("error")
     assert not live.provider.seen
     assert live.run("generate", "a fox", "-o", "fox.png", "--overwrite").code == 0
     assert (live.cwd / "fox.png").read_bytes() == picture(2048, 2048)

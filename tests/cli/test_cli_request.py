@@ -214,7 +214,8 @@ def test_no_key_anywhere(wan: Run) -> None:
     error = ran.json["error"]
     assert error["code"] == "key_missing"
     assert all(capabilities(name).key_env in error["message"] for name in BUILTIN if name != "openai")
-    assert "--sandbox" in error["hint"]
+    assert "--sandbox" in error["message"]
+    assert error["hint"] == "export RIVYA_API_KEY=YOUR_KEY"
 
 
 def test_the_plain_model_before_pro(wan: Run) -> None:

@@ -170,7 +170,7 @@ def test_the_list_reads_no_files(live: Cli, bought: str, monkeypatch: pytest.Mon
     live.run("wait", bought)
     looked: list[str] = []
     real = following._state_error
-    monkeypatch.setattr(following, "_state_error", lambda task: looked.append(task.id) or real(task))
+    monkeypatch.setattr(following, "_state_error", lambda app, task: looked.append(task.id) or real(app, task))
     assert live.run("status").code == 0
     assert looked == []
     assert live.run("status", "--exit-status").code == 0

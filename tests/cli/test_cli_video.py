@@ -230,7 +230,7 @@ def test_a_local_video_is_uploaded(studio: Cli, provider: str, name: str) -> Non
         (("generate", "x", "--last-frame", "a.png", "-p", "rivya"), ["--last-frame", "--first-frame"]),
         (("generate", "x", "--first-clip", CLIP, *FIRST, "-p", "modelverse"), ["--first-clip with --first-frame"]),
         (("generate", "x", "--first-clip", CLIP, "--audio", SOUND, "-p", "modelverse"), ["takes"]),
-        (("generate", "x", *FIRST, "-a", "16:9", "-p", "rivya"), ["--aspect", "leave --aspect out"]),
+        (("generate", "x", *FIRST, "-a", "16:9", "-p", "rivya"), ["--aspect", "--aspect"]),
         (("generate", "x", *VIDEO, "-a", "21:9", "-p", "rivya"), ["16:9, 9:16, 1:1, 4:3, 3:4"]),
         (("generate", "x", *VIDEO, "--resolution", "4k", "-p", "rivya"), ["720p and 1080p"]),
         (("generate", "x", *VIDEO, "--sync", "-p", "modelverse"), ["--sync", "task"]),

@@ -238,7 +238,7 @@ def test_t11_a_key_that_cannot_be_read_keeps_the_task(stage: Stage) -> None:
     task = polled(stage, KeyMissing("no key for rivya", hint="export RIVYA_API_KEY=…"))
     assert task.state.kind == "pending"
     assert task.trouble
-    assert (task.trouble.code, task.trouble.hint) == ("key_missing", "export RIVYA_API_KEY=…")
+    assert (task.trouble.code, task.trouble.hint) == ("key_missing", "set that key, then wan wait rivya:task_1")
 
 
 def test_p07_a_signal_stops_the_waiting_at_once(stage: Stage) -> None:

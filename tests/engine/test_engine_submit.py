@@ -28,7 +28,7 @@ from support_engine import (
 from wan_cli.engine.submit import resume
 from wan_cli.engine.uploads import upload
 from wan_cli.errors import ConfigInvalid, FileInvalid, InternalError, NetworkError, RequestRejected, StateUnusable
-from wan_cli.models import Cancelled, Done, Facts, Failed, LocalFile, Media, Output, Pending, Sending, Task
+from wan_cli.models import Cancelled, Done, Facts, Failed, LocalFile, Media, Output, Pending, Sending, Task, Unknown
 from wan_cli.transport.client import NotSent
 from wan_cli.transport.retry import Repeats
 
@@ -975,3 +975,31 @@ def test_the_deadline_of_retry_after_is_the_engines(stage: Stage) -> None:
     stage.script(UNKEYED, error(429, Retry_After="600"), accepted(UNKEYED))
     engine = stage.another(repeats=Repeats(retry_after_cap_s=900))
     assert stage.play(engine.run(stage.task(UNKEYED), wait=False)).state.kind == "pending"
+
+
+# -- what mutants showed to be unproven
+
+
+@pytest.mark.parametrize(("route", "words"), [("sync", "--async asks for a task"), (None, "")])
+def test_a_doubt_about_a_synchronous_answer_says_what_is_lost(stage: Stage, route: str | None, words: str) -> None:
+    """Of an answer that was all, nothing can be fetched; the route that gives a task is named."""
+    task = submit(stage, UNKEYED, lost(), route=route)
+    assert isinstance(task.state, Unknown)
+    assert ("cannot be fetched" in task.state.reason) is (route == "sync")
+    assert words in task.state.reason
+
+
+def test_an_amount_below_zero_leaves_a_finished_task_charged(stage: Stage) -> None:
+    """What nobody can have been paid says nothing: a delivered result is bought."""
+    stage.script(KEYED, accepted(KEYED), succeeded(KEYED, final_credits=-1))
+    task = stage.run(stage.task(KEYED))
+    assert (task.state.kind, task.charged) == ("saved", "yes")
+
+
+def test_a_file_that_is_there_already_is_not_uploaded_again(stage: Stage) -> None:
+    """A medium with an address goes as it is, whatever file it came from."""
+    file = LocalFile(path="/nowhere/a.png", sha256="a" * 64, size=3, mime="image/png", width=512, height=512)
+    media = (Media(role="edit_source", kind="image", file=file, url="https://cdn.example/a.png"),)
+    task = submit(stage, KEYED, accepted(KEYED), verb="edit", media=media)
+    assert task.state.kind == "pending"
+    assert [request.path for request in stage.apis[KEYED].sent] == ["/api/v1/generations"]

@@ -12,6 +12,7 @@ import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +35,9 @@ EXITS = {
     "interrupted": 130, "internal": 1,
 }  # fmt: skip
 """The codes of interface.md section 3 and the table of section 4, written down once more."""
+
+SHELL = frozenset({"chmod", "chown", "sudo", "export", "unset", "mv", "pip", "echo", "df"})
+"""What a hint that is a command begins with, beside ``wan``."""
 
 UNREACHED = {"stale": "only render --check ends so"}
 """Codes of the interface that no command of this version can end with, each with its reason."""
@@ -203,14 +207,34 @@ def classes(kind: type[WanError] = WanError) -> set[type[WanError]]:
     return {kind}.union(*(classes(below) for below in kind.__subclasses__()))
 
 
+def check_shell(hint: str) -> None:
+    """Fail where a shell could not read a hint, or where it changes a path that is not there."""
+    for part in re.split(r" && ", hint):
+        assert not re.search(r"[()<>;&$`*?#!]", part), f"more than a command: {hint}"
+        words = [word for word in shlex.split(part) if word != "sudo"]
+        assert words[0] in SHELL, hint
+        if words[0] in ("chmod", "chown", "mv"):
+            named = [word for word in words[2:] if word.startswith("/")]
+            assert named, hint
+            assert Path(named[0]).exists(), f"there is no {named[0]}: {hint}"
+        if words[0] == "export":
+            assert re.fullmatch(r"[A-Z_]+=\S+", words[1]), hint
+
+
 def check_next(hint: str) -> None:
     """Fail where a hint is neither a whole command of wan that parses, nor an instruction."""
     assert hint == hint.strip() != ""
     assert not re.search(r"\{[a-z_]+\}", hint) or "-o" in hint or "template" in hint or "fields" in hint, hint
     for name in re.findall(r"\bwan ([a-z][a-z-]*)", hint):
         assert name in COMMANDS, hint
-    if not hint.startswith("wan "):
+    assert "…" not in hint, f"nothing to paste: {hint}"
+    first = hint.split(maxsplit=1)[0]
+    if first in SHELL:
+        check_shell(hint)
+        return
+    if first != "wan":
         assert " " in hint, f"not a command, and no sentence: {hint}"
+        assert not re.search(r"[()<>|;&$`*?#!]", hint), f"no command, and a shell would read more into it: {hint}"
         return
     words = shlex.split(hint)
     if words[1].startswith("-"):

@@ -23,7 +23,9 @@ from support_provider import Say
 from wan_cli.errors import StateUnusable
 from wan_cli.ledger import Ledger, schema
 from wan_cli.ledger.checkup import check
+from wan_cli.ledger.owner import Owner
 from wan_cli.ledger.repair import repair
+from wan_cli.models import Upload
 
 FIX = "wan doctor --repair"
 ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
@@ -262,8 +264,39 @@ def test_s10_text_that_was_changed_in_the_database_is_put_right(shop: Shop) -> N
     assert (seen.code, shop.finding(seen, "ledger")["fix"]) == (3, FIX)
     assert shop.doctor("--repair").code == 0
     assert listed(shop.cli) == shop.before
-    assert len(list(shop.place.glob("ledger.corrupt-*.db"))) == 1
+    (kept,) = shop.place.glob("ledger.corrupt-*.db")
+    assert flip(place, 3)(data)[place : place + 4] in kept.read_bytes()
     assert shop.doctor().code == 0
+
+
+def test_s10_uploads_are_saved_from_the_old_database(shop: Shop) -> None:
+    """Where a file was uploaded to is in the database alone, and is known to the new one."""
+    place = {"sha256": "a" * 64, "provider": "rivya", "origin": "https://rivya.ai", "key_print": "k"}
+    with Ledger.open(shop.place, clock=shop.cli.clock) as ledger:
+        ledger.remember_upload(**place, upload=Upload(url="https://cdn.example/a.png", file_id="f-1"))
+    shop.database.write_bytes(fill(0, 100)(shop.database.read_bytes()))
+
+    assert shop.doctor("--repair").code == 0
+    with Ledger.open(shop.place, clock=shop.cli.clock) as ledger:
+        found = ledger.known_upload(**place, now=shop.cli.clock.now)
+    assert found is not None
+    assert (found.url, found.file_id) == ("https://cdn.example/a.png", "f-1")
+
+
+def test_s10_a_repair_waits_for_the_owner_of_a_task(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system does not tell who has the ledger open, the claims do: a living owner stops the repair."""
+    stat = Path("/proc/1/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+    with Ledger.open(shop.place, clock=shop.cli.clock) as ledger:
+        mine = ledger._here
+        ledger._here = Owner(1, stat, mine.boot, mine.space)
+        assert ledger.claim(ledger.recent()[0].id)
+    shop.database.write_bytes(fill(0, 100)(shop.database.read_bytes()))
+    monkeypatch.setattr("wan_cli.ledger.repair.holders", lambda database: [])
+
+    mended = shop.doctor("--repair")
+    assert mended.code == 3
+    assert "process 1 has it open" in mended.out
+    assert not list(shop.place.glob("ledger.corrupt-*"))
 
 
 def test_s10_a_torn_line_of_the_journal_is_only_a_warning(shop: Shop) -> None:

@@ -377,12 +377,12 @@ def test_caption_names_seed_and_size() -> None:
     assert box[1] > 262
 
 
-@pytest.mark.parametrize("size", [(400, 300), (60, 480), (41, 41)])
+@pytest.mark.parametrize("size", [(400, 300), (60, 480), (28, 28)])
 def test_watermark_is_visible_where_it_fits(size: tuple[int, int]) -> None:
     """The mark lies bottom right above the bar, and is left out of pictures too narrow for it."""
     plain, marked = (opened(picture("sea", *size, seed=1, watermark=mark)) for mark in (False, True))
     box = ImageChops.difference(plain, marked).getbbox()
-    if size[0] < 42:
+    if size[0] < 30:  # in the narrowest face it needs 35 pixels
         assert box is None
     else:
         assert box is not None

@@ -118,11 +118,11 @@ def test_a_refusal_says_who_what_and_what_to_do_next() -> None:
     body = {"error": {"code": "api_key_expired", "message": "expired\nkey", "requestId": "req_1"}}
     error = verdict(adapter("rivya"), 401, body).error  # type: ignore[union-attr]
     assert error.message == "rivya refused: expired key (api_key_expired) [HTTP 401, request req_1]"
-    assert error.hint == "check the key in RIVYA_API_KEY; wan help environment"
+    assert error.hint == "wan auth list"
     redirect = verdict(adapter("rivya"), 302, b"").error  # type: ignore[union-attr]
     assert "never followed" in redirect.message
     assert "RIVYA_BASE_URL" in redirect.hint
-    assert verdict(adapter("rivya"), 400, b"").error.hint == "change the request; wan models rivya"  # type: ignore[union-attr]
+    assert verdict(adapter("rivya"), 400, b"").error.hint == "wan models rivya"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(("attempt", "most"), [(1, 1), (2, 2), (3, 4), (4, 8), (5, 16), (6, BACKOFF_CAP_S), (60, 20)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Sequence
@@ -10,7 +11,11 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from wan_cli import naming
+from wan_cli.cli.outcome import removed
+from wan_cli.engine.delivery import naming_numbers
+from wan_cli.engine.loop import model_of
 from wan_cli.errors import ConfigInvalid, UsageError
+from wan_cli.media import EXTENSIONS
 from wan_cli.models import Saved, Target, Task
 from wan_cli.targets import check_targets
 
@@ -39,9 +44,11 @@ def _retargeted(app: App, task: Task, options: Collecting | Deciding, number: in
     """``-o`` overrides where the results go."""
     target = replace(task.target, stdout=False) if task.target.stdout and options.output != "-" else task.target
     if options.output is not None and isinstance(task.state, Saved):
+        if gone := removed(task):
+            raise gone
         raise UsageError(
-            f"{task.name} is saved, and {task.provider} keeps no task to fetch it from again",
-            hint=f"copy its files; {task.command('status')} --json tells where they are",
+            f"{task.name} is saved, and {task.provider} keeps no task to fetch it from again; its files can be copied",
+            hint=f"{task.command('status')} --json",
         )
     if options.output == "-":
         return replace(task, target=Target(template=None, stdout=True))
@@ -57,6 +64,19 @@ def _retargeted(app: App, task: Task, options: Collecting | Deciding, number: in
             sidecar=options.sidecar or target.sidecar,
         ),
     )  # fmt: skip
+
+
+def free_target(task: Task) -> None:
+    """Raise ``UsageError`` where the results of a purchase would have no place: it is not made then."""
+    if task.target.template is None:
+        return
+    first, total = naming_numbers(task, task.job.n)
+    formats = model_of(task).formats
+    paths = naming.final_paths(
+        task.target.template, task.job.n, EXTENSIONS[formats[0]] if formats else ".png", first=first, total=total,
+        values={"id": task.id, "task": task.id, "provider": task.provider, "model": task.job.model},
+    )  # fmt: skip
+    check_targets(paths, overwrite=task.target.overwrite, skip_existing=False)
 
 
 def _template(app: App, task: Task, output: str, options: Collecting | Deciding, *, alone: bool) -> str:
@@ -77,7 +97,7 @@ def _numbered(output: str, number: int, cwd: Path) -> str:
 
     A folder, and a name that holds ``{id}``, tell them apart already.
     """
-    if "{id}" in output or output.endswith("/") or (cwd / output).is_dir():
+    if "{id}" in output or output.endswith("/") or os.path.isdir(cwd / output):  # noqa: PTH112 - false for odd names
         return output
     if _INDEX.search(output):
         return _INDEX.sub(lambda found: format(number, found[1] or ""), output)

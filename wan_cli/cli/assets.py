@@ -97,9 +97,10 @@ def _draft(asset: str, role: Role, kind: Kind) -> Media:
         parts = urlsplit(asset)
         host, _ = (parts.hostname or "").rstrip("."), parts.port
     except ValueError as error:
-        raise UsageError(f"{one_line(asset)} is no address: {error}", hint="or give a file") from error
+        raise UsageError(f"{one_line(asset)} is no address: {error}", hint="give a file instead") from error
     if parts.scheme != "https" or not host or "@" in parts.netloc:
-        raise UsageError(f"{one_line(asset)}: an address must be https://, without a user name", hint="or give a file")
+        why = "an address must be https://, without a user name"
+        raise UsageError(f"{one_line(asset)}: {why}", hint="give a file instead")
     if not asset.isprintable() or " " in asset or "\\" in asset:
         raise UsageError(f"{one_line(asset)}: an address has no blanks, control characters or backslashes")
     if _is_internal(host):

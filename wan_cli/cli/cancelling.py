@@ -56,6 +56,7 @@ def _told_of(trouble: Failed) -> WanError:
 
 def _told(app: App, task: Task) -> int:
     """Say what became of the task."""
+    app.ended = (task,)
     error = None if task.state.kind == "cancelled" else task_error(task)
     if error is None and task.state.kind != "cancelled":
         went_on = "it is still running" if isinstance(task.state, Pending) else f"it is {state_name(task)}"

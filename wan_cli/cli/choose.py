@@ -57,7 +57,7 @@ def choose(app: App, job: Job, *, provider: str | None, model: str | None, need_
     if refused:
         raise refused
     variables = ", ".join(capabilities(name).key_env for name in order)
-    raise KeyMissing(f"no key is set: {variables}", hint="set one of them, or try it offline with --sandbox")
+    raise KeyMissing(f"no key is set: {variables}", hint=f"export {capabilities(order[0]).key_env}=YOUR_KEY")
 
 
 def _listed(app: App, job: Job, chosen: Sequence[str], model: str | None, *, need_key: bool) -> list[Candidate]:

@@ -48,6 +48,10 @@ def asker(app: App) -> Any:
     def ask(question: str) -> bool:
         app.streams.stderr.write(f"{question} [y/N] ")
         app.streams.stderr.flush()
-        return str(stdin.readline()).strip().casefold() in ("y", "yes")
+        try:
+            return str(stdin.readline()).strip().casefold() in ("y", "yes")
+        except KeyboardInterrupt:
+            app.streams.say("")  # what comes next begins its own line
+            raise
 
     return ask

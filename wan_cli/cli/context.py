@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wan_cli import errors
-from wan_cli.errors import ConfigInvalid, UsageError, WanError, WriteFailed
+from wan_cli.errors import ConfigInvalid, UsageError, WanError
 from wan_cli.ui.streams import Streams
 
 if TYPE_CHECKING:
@@ -45,6 +45,10 @@ class App:
     """What goes wrong in the sandbox, in the order in which it was asked for."""
     quiet: bool = False
     command: str = ""
+    words: tuple[str, ...] = ()
+    """The command line."""
+    ended: tuple[Task, ...] = ()
+    """The tasks that the command is about, once it is through with them."""
     say_json: str = ""
     buying: bool = False
     """A purchase may be under way: what Ctrl-C ends from here on may have cost something."""
@@ -139,6 +143,7 @@ class App:
     def private(self, folder: Path) -> None:
         """Make a folder of the state, and the state folder above it, for this user alone whatever the umask."""
         from wan_cli.config import state_folder
+        from wan_cli.ledger.folder import aside
 
         top = state_folder(self.env)
         try:
@@ -147,7 +152,7 @@ class App:
         except OSError as error:
             raise errors.StateUnusable(
                 f"the state folder {folder} cannot be made: {error.strerror}",
-                hint="set WAN_STATE_DIR to a folder of yours",
+                hint=aside(folder),
             ) from error
 
     @functools.cached_property
@@ -164,12 +169,12 @@ class App:
         if not self.sandbox:
             return account(provider, self.config)
         from wan_cli.config.keys import origin_of
-        from wan_cli.registry import capabilities
+        from wan_cli.registry import ORDER, capabilities
         from wan_cli.sandbox.transport import CONTRACTS
 
         offered, table = capabilities(provider), self.config.tables.get(provider)
         if offered.contract not in CONTRACTS:
-            raise UsageError(f"the sandbox does not play {provider}", hint="leave --sandbox out, or use another -p")
+            raise UsageError(f"the sandbox does not play {provider}", hint=f"use -p {ORDER[0]}")
         key = Key("the sandbox", origin_of(offered.base_url), lambda: CONTRACTS[offered.contract].KEY)
         quirks = table.quirks if table else {}
         return Account(provider=provider, base_url=offered.base_url, base_source="the sandbox", key=key, quirks=quirks)
@@ -269,8 +274,9 @@ class App:
 
     def fail(self, error: WanError) -> int:
         """Print an error that ended the command before, or beside, its tasks; return the exit code."""
-        from wan_cli.ui.messages import say_error
+        from wan_cli.ui.messages import hint_for, in_sandbox, say_error
 
+        error.hint = in_sandbox(hint_for(error), sandbox=self.sandbox)
         if self.say_json == "json":
             self.emit([], error, error.exit_code)
         elif self.say_json == "jsonl":
@@ -279,16 +285,14 @@ class App:
         return self.finish(error.exit_code)
 
     def finish(self, code: int) -> int:
-        """Close what was opened. A reader of standard output that went away is 141, a full disk there 12."""
-        from wan_cli.ui.messages import say_error
-
+        """Close what was opened. A reader of standard output that went away is 141."""
         if self._ledger is not None:
             self._ledger.close()
             self._ledger = None
         if self.streams.stdout_broken:
             return 141
         if self.streams.stdout_error is not None and code == 0:
-            why = self.streams.stdout_error.strerror
-            say_error(self.streams, WriteFailed(f"standard output cannot be written: {why}", charged="unknown"))
-            return WriteFailed.default_exit
+            from wan_cli.cli.unwritten import unwritten
+
+            return self.fail(unwritten(self))
         return code

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PROMPT_HEAD = 200
 """Characters of the prompt that are shown."""
+MARGIN = 2
+"""Columns by which a fact that takes several lines is indented."""
 KEPT_RAW = 64 * 1024
 """Characters of an answer in the document; the ledger has up to 8 MiB of it."""
 
@@ -52,11 +54,31 @@ def say_doubt(app: App, task: Task) -> int:
         app.emit([task_document(task, cwd=str(app.cwd), error=error)], error, error.exit_code, recover=told)
     else:
         for line in _lines(task, doubt, attempts, keyed):
-            app.streams.out(line)
+            for part in _folded(app, line):
+                app.streams.out(part)
         for choice in choices:
-            app.streams.out(f"{choice['command']}   # {choice['means']}")
+            for part in _choice(app, choice):
+                app.streams.out(part)
     say_error(app.streams, error)
     return error.exit_code
+
+
+def _folded(app: App, line: str) -> list[str]:
+    """Break a line of facts at the width of a terminal, what follows indented; elsewhere it stays whole."""
+    import textwrap
+
+    width = app.streams.width(app.streams.stdout)
+    if not app.streams.stdout_tty or len(line) <= width:
+        return [line]
+    return textwrap.wrap(line, max(width, MARGIN * 10), subsequent_indent=" " * MARGIN, break_on_hyphens=False)
+
+
+def _choice(app: App, choice: dict[str, str]) -> list[str]:
+    """Return a command and what it means: in one line where it fits, else the meaning above it. Never broken itself."""
+    line = f"{choice['command']}   # {choice['means']}"
+    if not app.streams.stdout_tty or len(line) <= app.streams.width(app.streams.stdout):
+        return [line]
+    return [f"# {choice['means']}", choice["command"]]
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import re
-import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +44,6 @@ COMMANDS = {
 }
 """Every command with its line of help; a test holds them against the commands' own docstrings."""
 
-_USE = re.compile(r"use (-[pm]) (\S+)")
 _KEY = re.compile(r"(?:^|[=:\s\"'])(?:rvya_sk_|whsec_|sk-)[A-Za-z0-9_-]{12,}(?=$|[\s\"'])")
 """What the providers' documents call their keys; Modelverse gives its own no form (contracts.md 1.1, 3.1, 4.1, 5.1)."""
 
@@ -110,7 +108,7 @@ def main(argv: Sequence[str], *, app: App | None = None) -> int:
 
     app = app or App.standard()
     app.say_json = _wants_json(argv)
-    app.command = next((word for word in argv if word in COMMANDS), "")
+    app.words, app.command = tuple(argv), next((word for word in argv if word in COMMANDS), "")
     try:
         _no_keys(argv, secrets(app))
         code = typer.main.get_command(root).main(list(argv), prog_name="wan", standalone_mode=False, obj=app)
@@ -121,13 +119,15 @@ def main(argv: Sequence[str], *, app: App | None = None) -> int:
     except ClickException as error:
         return app.fail(UsageError(error.format_message(), hint=_next_to(error, app.command)))
     except WanError as error:
-        error.hint = _spelled(error.hint, argv)
-        if app.sandbox and error.hint == "wan doctor --repair":
-            error.hint += " --sandbox"  # the ledger does not know which of the two it is
+        from wan_cli.cli.hints import settle
+
+        settle(error, argv, command=app.command, sandbox=app.sandbox)
         return app.fail(error)
     except (KeyboardInterrupt, Abort):
         return app.fail(_interrupted(app))
     except Exception as error:  # noqa: BLE001 - the last resort: a user never sees a traceback
+        if isinstance(error, OSError) and error.filename is None and not app.streams.writable():  # typer writes help
+            return app.finish(0)
         return app.fail(bug(app, error))
 
 
@@ -140,24 +140,6 @@ def _next_to(error: ClickException, command: str) -> str:
 
 def _interrupted(app: App) -> errors.Interrupted:
     return errors.Interrupted("interrupted", hint="wan status", charged="unknown" if app.buying else "no")
-
-
-def _spelled(hint: str, argv: Sequence[str]) -> str:
-    """Turn ``use -p NAME`` into the user's own command with that option: something to paste."""
-    match = _USE.fullmatch(hint)
-    if not match:
-        return hint
-    flags = {"-p": ("-p", "--provider"), "-m": ("-m", "--model")}[match[1]]
-    words, skip = [], False
-    for word in argv:
-        if skip or word.startswith(tuple(f"{flag}=" for flag in flags)):
-            skip = False
-            continue
-        if word in flags:
-            skip = True
-            continue
-        words.append(word)
-    return shlex.join(["wan", *words, match[1], match[2]])
 
 
 def _wants_json(argv: Sequence[str]) -> str:
@@ -173,5 +155,5 @@ def _no_keys(argv: Sequence[str], known: Sequence[str]) -> None:
     if any(_KEY.search(word) or any(key in word for key in known) for word in argv):
         raise UsageError(
             "a word of the command line looks like a key; the shell's history has it now, so replace the key",
-            hint="put keys into the environment: wan help environment",
+            hint="wan help environment",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import time
 from collections.abc import Sequence
@@ -14,11 +15,13 @@ from wan_cli.cli.aiming import keep_in_project
 from wan_cli.cli.consent import asker, limits_of
 from wan_cli.cli.earlier import tell_of_earlier
 from wan_cli.cli.failover import run_through
+from wan_cli.cli.following import same_account
 from wan_cli.cli.order import Order, price_lines, read_order
 from wan_cli.cli.outcome import Wish
 from wan_cli.cli.run import Session, seconds
+from wan_cli.engine.decide import taken
 from wan_cli.engine.delivery import reopened
-from wan_cli.errors import KeyRejected, UsageError
+from wan_cli.errors import UsageError
 from wan_cli.media import EXTENSIONS
 from wan_cli.models import Cost, Done, New, Saved, Target, Task, Verb, Warned
 from wan_cli.targets import check_targets
@@ -63,7 +66,10 @@ def make(app: App, verb: Verb, words: list[str], options: Making) -> int:
         for message in order.fitted.warnings:
             engine.tell(Warned(message=message))
         how = {"wait": wish.wait, "download": wish.download, "limit": limit}
-        return await engine.gathered(run_through(app, engine, task, order.candidates[1:], **how) for task in tasks)
+        left = {task.id for task in tasks if task.trouble}  # another account's: not asked about with this key
+        going = [run_through(app, engine, task, order.candidates[1:], **how) for task in tasks if task.id not in left]
+        done = iter(await engine.gathered(going))
+        return [task if task.id in left else next(done) for task in tasks]
 
     return session.conclude(session.run(work), wish)
 
@@ -86,13 +92,13 @@ def _check_flags(app: App, options: Making) -> None:
 def _check_stdout(app: App, options: Making) -> None:
     """Refuse what cannot go together with ``-o -``."""
     if options.json or options.jsonl:
-        raise UsageError("-o - writes the picture to standard output, so --json cannot be there", hint="save to a file")
+        raise UsageError("-o - writes the picture to standard output, so --json cannot be there", hint="use -o ./")
     if (options.count or 1) > 1:
-        raise UsageError("-o - takes one result", hint="save to a folder: -o out/")
+        raise UsageError("-o - takes one result", hint="use -o ./")
     if options.no_download or not options.wait:
         raise UsageError("-o - needs the result here, so neither --no-wait nor --no-download")
     if app.streams.stdout_tty:
-        raise UsageError("-o - would write picture bytes to the terminal", hint="pipe it: … -o - | other-command")
+        raise UsageError("-o - would write picture bytes to the terminal", hint="use -o ./")
     if options.sidecar or options.convert or options.skip_existing:
         raise UsageError("--sidecar, --convert and --skip-existing need a file's name, and -o - has none")
 
@@ -123,12 +129,10 @@ def _place(app: App, options: Making, order: Order) -> _Places:
     if plan.wanted_ext and delivered and plan.wanted_ext not in delivered and not options.convert:
         raise UsageError(
             f"-o {output}: {order.model.name} on {order.model.provider} delivers {' or '.join(delivered)}",
-            hint=f"add --convert, or name it {delivered[0]}",
+            hint="add --convert",
         )
     if options.convert and not plan.wanted_ext:
-        raise UsageError(
-            "--convert: to which format? -o names none", hint="name it: -o fox.jpg or -o '{slug}-{id}.jpg'"
-        )
+        raise UsageError("--convert: to which format? -o names none", hint="use -o {slug}-{id}.jpg")
     ext = plan.wanted_ext or (delivered or [UNKNOWN_EXTENSION])[0]
     if "id" not in naming.parse_template(plan.template):  # an id makes the name new
         own = _own_files(app, options)
@@ -138,7 +142,7 @@ def _place(app: App, options: Making, order: Order) -> _Places:
         if check_targets(paths, overwrite=options.overwrite, skip_existing=options.skip_existing) == "skip":
             return _Places(plan, stamp, paths)
     elif options.skip_existing:
-        raise UsageError("--skip-existing: a name with {id} never exists yet", hint="name the file: -o '{slug}{ext}'")
+        raise UsageError("--skip-existing: a name with {id} never exists yet", hint="use -o {slug}{ext}")
     else:
         names = {"id": secrets.token_hex(6)}
         trial = [
@@ -201,7 +205,7 @@ def _tasks(app: App, options: Making, order: Order, places: _Places) -> list[Tas
     tasks = []
     for item, (job, line) in enumerate(zip(order.jobs, order.lines, strict=True), start=1):
         key = options.idempotency_key
-        token = f"wan-{secrets.token_hex(16)}" if key is None else key if item == 1 else f"{key}-{item}"
+        token = f"wan-{secrets.token_hex(16)}" if key is None else _token(key, item)
         tasks.append(Task(
             id="", provider=order.model.provider, origin=origin, job=job, provider_model=order.model.id, token=token,
             target=target, created_at=places.stamp, sandbox=app.sandbox, user_key=key, fingerprint=order.fingerprint,
@@ -209,6 +213,16 @@ def _tasks(app: App, options: Making, order: Order, places: _Places) -> list[Tas
             cost=Cost(estimated=None if line.amount is None else float(line.amount), unit=line.unit),
         ))  # fmt: skip
     return tasks
+
+
+def _token(key: str, item: int) -> str:
+    """Return what the provider is sent as key: the user's own; for further tasks of ``-n`` one that nobody types.
+
+    The user's ``k-2`` must not be the second task of ``k``: that would be taken for a purchase made already.
+    """
+    if item == 1:
+        return key
+    return f"wan-{hashlib.sha256(f'{item} {key}'.encode()).hexdigest()[:40]}"
 
 
 def _durable(app: App, options: Making, tasks: list[Task], order: Order) -> list[Task]:
@@ -241,8 +255,20 @@ def _unbought(task: Task) -> bool:
 
 def _taken_up(app: App, found: Sequence[Task], new: Sequence[Task]) -> list[Task]:
     """Go on with every earlier task; only where none of them bought anything do the new ones take their place."""
+    if len(found) == len(new) or not all(map(_unbought, found)):
+        return _instead(app, found, new)
+    try:  # how many there are changes: one process at a time, and on what it finds then
+        for old in found:
+            taken(app.ledger, old)
+        return _instead(app, app.ledger.by_user_key(new[0].user_key or ""), new)
+    finally:
+        for old in found:
+            app.ledger.release(old.id)
+
+
+def _instead(app: App, found: Sequence[Task], new: Sequence[Task]) -> list[Task]:
     if not all(map(_unbought, found)):
-        return [_continued(old, new[0]) for old in found]  # the new ones are alike but for their numbers
+        return [_continued(app, old, new[0]) for old in found]  # the new ones are alike but for their numbers
     kept = [replace(task, id=old.id, created_at=old.created_at) for old, task in zip(found, new, strict=False)]
     app.ledger.add(added := list(new[len(found) :]))
     for old in found[len(new) :]:  # the key no longer stands for these
@@ -250,12 +276,14 @@ def _taken_up(app: App, found: Sequence[Task], new: Sequence[Task]) -> list[Task
     return [*kept, *added]
 
 
-def _continued(old: Task, new: Task) -> Task:
+def _continued(app: App, old: Task, new: Task) -> Task:
     """Take up an earlier task: results go where this call says; one that bought nothing is tried again there.
 
-    Where another provider would be asked now, what failed stays so: its price there was not agreed to.
+    Where another provider would be asked now, what failed stays so: its price there was not agreed to. What is still
+    to be asked or fetched with another key than it was bought with stays as it is, with that trouble.
     """
-    if _unbought(old):
+    planned = old.state.kind == "new" and old.charged == "no" and old.provider == new.provider
+    if planned or _unbought(old):
         if old.provider != new.provider:
             return old
         job = replace(new.job, n=old.job.n, n_said=old.job.n_said)
@@ -263,14 +291,8 @@ def _continued(old: Task, new: Task) -> Task:
             old, state=New(), job=job, target=new.target, key_print=new.key_print, trouble=None, origin=new.origin,
             provider_model=new.provider_model,
         )  # fmt: skip
-    if old.key_print and new.key_print and old.provider == new.provider and old.key_print != new.key_print:
-        raise KeyRejected(
-            f"{old.name} was bought with another key",
-            hint=f"use the key it was bought with, then wan wait {old.name}",
-            charged="yes",
-        )
     task = replace(old, target=new.target, job=replace(old.job, prompt=new.job.prompt), trouble=None)
     if old.state.kind == "saved" and (old := reopened(old)).state.kind == "saved":
         return old
     # not saved here: another process may be at work on it, and only who owns a task writes it (reliability.md S07)
-    return replace(task, state=old.state if old.state.kind == "pending" else task.state)
+    return same_account(app, replace(task, state=old.state if old.state.kind == "pending" else task.state))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, get_type_hints
 
@@ -174,6 +174,18 @@ class Making(Choosing, Saving, Waiting, Lines, Faults, Talk):
     route_async: Annotated[
         bool | None, typer.Option("--async/--sync", help="Force the provider's asynchronous or synchronous interface.")
     ] = None
+
+
+def said(options: object, names: Iterable[str]) -> list[str]:
+    """Return those of the options that were used, by their fields' names."""
+    usual = {field.name: field.default for field in dataclasses.fields(options)}  # type: ignore[arg-type]
+    return [name for name in names if getattr(options, name) != usual[name]]
+
+
+def flag(name: str) -> str:
+    """Return how an option is spelled, by its field's name."""
+    special = {"import_file": "--import", "wait": "--no-wait", "everything": "--all"}
+    return special.get(name, f"--{name.replace('_', '-')}")
 
 
 def with_options(options: type[OptionsT]) -> Callable[[Callable[..., int]], Callable[..., int]]:

@@ -42,12 +42,12 @@ def read_order(app: App, verb: Verb, words: list[str], options: Making) -> Order
     assets, word = split_words(words, has_prompt=has_prompt and verb != "generate")
     if verb == "generate" and assets:
         raise UsageError(
-            f"generate takes one PROMPT, got {len(words)} words",
-            hint="quote the prompt; to change a picture: wan edit PICTURE PROMPT",
+            f"generate takes one PROMPT, got {len(words)} words; to change a picture: wan edit",
+            hint="quote the prompt",
         )
     prompt = read_prompt(app, word, options.prompt_text, options.prompt_file)
     if verb == "sequence" and options.count is None:
-        raise UsageError("sequence needs -n N: how many pictures the set has", hint='wan sequence "…" -n 4')
+        raise UsageError("sequence needs -n N: how many pictures the set has", hint="add -n 4")
     makes = wanted_kind(app, options)
     drafts = read_media(app, verb, assets, options, makes)
 

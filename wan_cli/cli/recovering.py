@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import functools
 import secrets
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wan_cli import spend
 from wan_cli.catalog import Offer
-from wan_cli.cli.aiming import retargeted
+from wan_cli.cli.aiming import free_target, retargeted
 from wan_cli.cli.assets import checked
 from wan_cli.cli.choose import known as named
 from wan_cli.cli.consent import asker, limits_of
 from wan_cli.cli.doubt import in_doubt, say_doubt
+from wan_cli.cli.elsewhere import by_id
 from wan_cli.cli.following import well_formed
+from wan_cli.cli.options import flag, said
 from wan_cli.cli.outcome import Wish
 from wan_cli.cli.run import Session, seconds
 from wan_cli.engine import decide
 from wan_cli.engine.loop import Decision, model_of
-from wan_cli.errors import ConsentMissing, FileInvalid, KeyOrigin, KeyRejected, UsageError, WanError
+from wan_cli.errors import ConsentMissing, FileInvalid, Interrupted, KeyOrigin, KeyRejected, UsageError, WanError
 from wan_cli.fit import offer_for
 from wan_cli.models import Cost, Media, Task
 from wan_cli.registry import knows
@@ -51,7 +53,7 @@ def recover(app: App, name: str | None, options: Deciding) -> int:
         return import_file(app, str(options.import_file))
     if name is None:
         return _list(app)
-    task = app.ledger.get(name)
+    task = by_id(app, name)
     if decision != "abandon":
         named(task.provider)  # its configuration or package may be gone; closing it needs neither
     if decision is None:
@@ -63,38 +65,31 @@ def recover(app: App, name: str | None, options: Deciding) -> int:
         if decision == "abandon":
             return _abandon(app, task)
         return _carry_out(app, task, options, decision)
+    except KeyboardInterrupt as error:  # at the question, or before: nothing was sent
+        hint = f"{task.command('recover')} --{decision.replace('_', '-')}"
+        message = f"interrupted; {task.name} is as unknown as it was"
+        raise Interrupted(message, hint=hint, charged="unknown") from error
     except WanError as error:  # whatever stops the decision, the purchase is as unknown as before
         error.charged = "unknown" if error.charged == "no" else error.charged
         raise
 
 
-def _said(options: Deciding, names: tuple[str, ...]) -> list[str]:
-    """Return those of the options that were used."""
-    usual = {field.name: field.default for field in fields(options)}
-    return [name for name in names if getattr(options, name) != usual[name]]
-
-
-def _flag(name: str) -> str:
-    special = {"import_file": "--import", "wait": "--no-wait"}
-    return special.get(name, f"--{name.replace('_', '-')}")
-
-
 def _decision(name: str | None, options: Deciding) -> str | None:
     """Return which decision was made. Raises ``UsageError`` for options that do not go together."""
-    made = _said(options, DECISIONS)
+    made = said(options, DECISIONS)
     if len(made) > 1:
-        raise UsageError(f"{' and '.join(map(_flag, made))} exclude each other", hint="wan recover --help")
+        raise UsageError(f"{' and '.join(map(flag, made))} exclude each other", hint="wan recover --help")
     decision = made[0] if made else None
     if decision == "import_file" and name is not None:
         raise UsageError("--import takes no TASK: the file names it", hint="wan recover --import FILE")
     if decision not in (None, "import_file") and name is None:
-        raise UsageError(f"{_flag(str(decision))} needs a TASK", hint="wan recover")
+        raise UsageError(f"{flag(str(decision))} needs a TASK", hint="wan recover")
     if options.json and options.jsonl:
         raise UsageError("--json and --jsonl exclude each other")
-    needless = [] if decision in ("adopt", "same_key", "resubmit") else _said(options, COLLECTING)
-    needless += [] if decision == "resubmit" else _said(options, SPENDING)
+    needless = [] if decision in ("adopt", "same_key", "resubmit") else said(options, COLLECTING)
+    needless += [] if decision == "resubmit" else said(options, SPENDING)
     if needless:
-        raise UsageError(f"{_flag(needless[0])} means nothing here", hint="wan recover --help")
+        raise UsageError(f"{flag(needless[0])} means nothing here", hint="wan recover --help")
     return decision
 
 
@@ -185,12 +180,13 @@ def _buying(app: App, task: Task, options: Deciding) -> Decision:
     """Check and price the purchase anew, and ask: it may be the second for the same thing."""
     if task.job.prompt.startswith("sha256:") or not task.job.model:
         raise UsageError(
-            f"the prompt of {task.name} was not stored, so it cannot be sent again",
-            hint=f"{task.command('recover')} --abandon, then run the command that made it again",
+            f"the prompt of {task.name} was not stored, so it cannot be sent again: the command that made it can",
+            hint=f"{task.command('recover')} --abandon",
         )
     model = model_of(task)
     offer = offer_for(model, task.job.verb)
     job = replace(task.job, media=tuple(_unchanged(app, item, offer) for item in task.job.media))
+    free_target(task)
     line = spend.estimate(job, app.price(model), seconds=offer.price_seconds)
     spend.check([line], limits_of(app, options, yes=True), ask=None)
     price = "an unknown amount" if line.amount is None else spend.shown([line])

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wan_cli.cli.outcome import Wish, overall, task_outcome
+from wan_cli.cli.hints import MAKING, spelled
+from wan_cli.cli.outcome import Wish, overall, task_outcome, there
 from wan_cli.engine import Engine, Service
 from wan_cli.engine.loop import Stopped
 from wan_cli.engine.rescue import Rescue
@@ -37,7 +38,9 @@ def seconds(text: str, flag: str = "--timeout") -> float:
     """Read ``90s``, ``10m``, ``1h``, ``30d`` or bare seconds. Raises ``UsageError``."""
     number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "s")
     if not (number.isascii() and number.replace(".", "", 1).isdigit()):
-        raise UsageError(f"{flag} {text}: a time such as 90s, 10m or 1h")
+        if flag == "--prune":
+            raise UsageError(f"{flag} {text}: a time such as 12h or 30d", hint="wan status --prune 30d")
+        raise UsageError(f"{flag} {text}: a time such as 90s, 10m or 1h", hint=f"use {flag} 10m")
     return float(number) * _UNITS[unit]
 
 
@@ -122,8 +125,12 @@ class Session:
     def conclude(self, tasks: list[Task], wish: Wish, **extra: Any) -> int:
         """Print what the tasks came to, in text or JSON, and return the exit code."""
         wish = Wish(wait=wish.wait, download=wish.download, strict=wish.strict, signal=self.signal)
+        self.app.ended = tuple(tasks)
         ends = [task_outcome(task, wish) for task in tasks]
-        decisive = overall(ends, signal=self.signal)
+        if self.app.command in MAKING and all(task.charged == "no" for task in tasks):
+            for error in filter(None, ends):
+                error.hint = spelled(error.hint, self.app.words)
+        decisive = overall(tasks, ends, signal=self.signal)
         code = decisive.exit_code if decisive else 0
         if self.app.say_json == "json":
             documents = [task_document(t, cwd=str(self.app.cwd), error=e) for t, e in zip(tasks, ends, strict=True)]
@@ -161,10 +168,8 @@ def _data(tasks: list[Task], wish: Wish, cwd: str) -> list[str]:
     lines = []
     for task in tasks:
         if isinstance(task.state, (Saved, Done)) and wish.wait:
-            there = task.state.files  # of a task that is only done, a file may have been about to get its name
-            if isinstance(task.state, Done):
-                there = tuple(file for file in there if file.path and Path(file.path).is_file())
-            lines += [typed_path(file.path, cwd) for file in there if file.path]
+            # Of a task that is only done, a file may have been about to get its name; a saved one may be gone again.
+            lines += [typed_path(file.path, cwd) for file in task.state.files if file.path and there(file)]
         if isinstance(task.state, Done) and not wish.download:
             lines += [one_word(output.url) for output in task.state.outputs if output.url]
         if not wish.wait and task.state.kind in ("pending", "done"):

@@ -7,7 +7,7 @@ from wan_cli.text import one_line
 
 EXIT_CODES = {
     0: "every file asked for is on disk and verified (--no-wait: every task accepted)",
-    1: "a bug in wan",
+    1: "a bug in wan; or what a command that buys nothing prints could not be written",
     2: "usage: flags, files, unsupported option, existing or unwritable target; nothing sent",
     3: "key or configuration missing, refused or unsafe; state folder or ledger unusable; nothing bought",
     4: "the provider rejected the request (validation, moderation, unknown model); nothing bought",

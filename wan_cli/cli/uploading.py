@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +40,7 @@ def bring(app: App, words: list[str], options: Uploading) -> int:
     name = named or next((name for name in takers if app.sandbox or app.has_key(name)), None)
     if name is None:
         variables = ", ".join(capabilities(taker).key_env for taker in takers)
-        raise KeyMissing(f"no key is set: {variables}", hint="set one of them, or try it offline with --sandbox")
+        raise KeyMissing(f"no key is set: {variables}", hint=f"export {capabilities(takers[0]).key_env}=YOUR_KEY")
     offered = capabilities(name)
     scratch = app.state / "scratch"
     notices: dict[str, None] = {}
@@ -96,7 +97,8 @@ def _taken(
 
 def _kind(path: str) -> Kind:
     """Tell by the first bytes; what is no file here is refused when it is opened."""
-    if not Path(path).is_file():  # opening a pipe without a writer would block for ever (reliability.md I14)
+    # Opening a pipe without a writer would block for ever (reliability.md I14).
+    if not os.path.isfile(path):  # noqa: PTH113 - false for odd names
         return "image"
     try:
         with Path(path).open("rb") as file:

@@ -66,7 +66,7 @@ class Account:
             env = capabilities(self.provider).key_env
             raise KeyMissing(
                 f"no key for {self.provider}: {env} is not set",
-                hint=f"export {env}=…, or try it offline with --sandbox",
+                hint=f"export {env}=YOUR_KEY",
             )
         if self.key.origin != self.origin:
             raise KeyOrigin(

@@ -119,7 +119,7 @@ def load(env: Mapping[str, str], cwd: Path) -> Config:
     """Read both files and the environment. Raises ``ConfigInvalid`` with file and field."""
     user_path = config_path(env)
     user = None
-    if user_path.is_file():
+    if _is_file(user_path):
         from wan_cli.config.shapes import UserFile
 
         _refuse_others(user_path)
@@ -154,6 +154,15 @@ def load(env: Mapping[str, str], cwd: Path) -> Config:
         prices=user.prices if user else {}, tables=user.providers if user else {},
         user_file=user_path if user else None, project_file=project,
     )  # fmt: skip
+
+
+def _is_file(path: Path) -> bool:
+    """Tell whether there is a file. Raises ``ConfigInvalid`` where that cannot be told: it may hold caps."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise ConfigInvalid(f"{path} cannot be read: {why}", hint="point WAN_CONFIG at a file that can") from error
 
 
 def _refuse_others(path: Path) -> None:
@@ -233,7 +242,8 @@ def _find_project(cwd: Path, env: Mapping[str, str]) -> Path | None:
     """
     home = Path(env.get("HOME") or env.get("USERPROFILE") or "/nonexistent")
     chain = [cwd, *cwd.parents]
-    stop = next((i for i, folder in enumerate(chain) if (folder / ".git").exists() or folder == home), 0)
+    ends = (os.path.exists(folder / ".git") or folder == home for folder in chain)  # noqa: PTH110 - false for odd names
+    stop = next((place for place, end in enumerate(ends) if end), 0)
     for folder in chain[: stop + 1]:
         path = folder / PROJECT_FILE
         try:

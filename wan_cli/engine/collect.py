@@ -9,7 +9,7 @@ from wan_cli.engine.expiry import day
 from wan_cli.engine.loop import Engine, Service
 from wan_cli.engine.submit import learn, settle
 from wan_cli.engine.waiting import pause
-from wan_cli.errors import InternalError, KeyRejected, WanError
+from wan_cli.errors import InternalError, KeyMissing, KeyRejected, WanError
 from wan_cli.models import Done, Lost, Pending, Task, TaskChanged
 from wan_cli.retry_after import retry_after
 from wan_cli.text import one_line
@@ -36,7 +36,7 @@ WARN_FAILURES = 10
 
 
 @dataclass(slots=True)
-class _Patience:
+class Patience:
     """What a run of polls has seen so far."""
 
     polls: int = 0
@@ -44,16 +44,26 @@ class _Patience:
     gone: int = 0
     gone_since: float = 0.0
     asked: float | None = None
+    why: str = ""
+    """Why the last poll had no answer."""
+
+    @property
+    def unasked(self) -> bool:
+        """Whether no poll was answered."""
+        return bool(self.polls) and self.failures == self.polls
 
 
 async def poll(engine: Engine, task: Task, ends: float) -> Task:
     """From ``Pending``: ask until it ends, or until ``ends`` (monotonic seconds)."""
     service = engine.service(task.provider)
-    seen = _Patience()
+    seen = Patience()
     while isinstance(task.state, Pending):
         wait = pause(task.job.makes, seen.polls, engine.rand(), asked=seen.asked, failures=seen.failures)
         left = ends - engine.monotonic()
         if left <= 0:
+            if seen.unasked:  # how it is, nobody knows
+                task = engine.warn(task, not_asked(task, seen.why))
+                return engine.trouble(task, "timeout_waiting", not_asked(task, seen.why))
             return engine.trouble(task, "timeout_waiting", "still running; nothing is lost")
         await engine.pause(min(wait, left))
         task = await ask(engine, task, service, seen)
@@ -62,9 +72,14 @@ async def poll(engine: Engine, task: Task, ends: float) -> Task:
     return task
 
 
-async def ask(engine: Engine, task: Task, service: Service, seen: _Patience | None = None) -> Task:
+def not_asked(task: Task, why: str) -> str:
+    """Return what to say of a task whose state is not known for fresh."""
+    return f"{task.provider} could not be asked: {why}"
+
+
+async def ask(engine: Engine, task: Task, service: Service, seen: Patience | None = None) -> Task:
     """Ask once and save what changed; a question that fails changes nothing."""
-    state, seen = task.state, seen or _Patience()
+    state, seen = task.state, seen or Patience()
     if not isinstance(state, Pending):
         raise InternalError(f"{task.id} is not at the provider")
     seen.polls, seen.asked = seen.polls + 1, None
@@ -81,9 +96,12 @@ async def ask(engine: Engine, task: Task, service: Service, seen: _Patience | No
     except (NotSent, AnswerLost) as lost:
         return _broken(engine, task, lost.error.message if isinstance(lost, NotSent) else lost.reason, seen)
     except WanError as error:  # the key cannot be read, or is bound to another origin
-        return engine.trouble(task, error.code, error.message, error.hint)
+        hint = f"set that key, then {task.command('wait')}" if isinstance(error, KeyMissing) else error.hint
+        return engine.trouble(task, error.code, error.message, hint)
     seen.failures = seen.gone = 0
     seen.gone_since = 0.0
+    if task.charged == "unknown":  # adopted by its handle: now it is seen to exist
+        task = engine.note(replace(task, charged="yes", charge_basis=service.provider.accepted_basis))
     if isinstance(answer, Done) and not answer.outputs:
         again = await _without_result(engine, state, service)
         if again is None:
@@ -92,8 +110,6 @@ async def ask(engine: Engine, task: Task, service: Service, seen: _Patience | No
             return engine.save(replace(task, state=gone, finished_at=engine.now()))
         answer = again
     task = replace(task, trouble=None)
-    if task.charged == "unknown":  # adopted by its handle: now it is seen to exist
-        task = engine.note(replace(task, charged="yes", charge_basis=service.provider.accepted_basis))
     if isinstance(answer, Pending):
         return _still_pending(engine, task, state, answer)
     return settle(engine, task, answer)
@@ -130,7 +146,7 @@ async def _without_result(engine: Engine, state: Pending, service: Service) -> A
     return state
 
 
-def _refused(engine: Engine, task: Task, service: Service, refusal: Refusal, seen: _Patience) -> Task:
+def _refused(engine: Engine, task: Task, service: Service, refusal: Refusal, seen: Patience) -> Task:
     fault = refusal.fault
     if service.provider.vanished(fault):
         return _gone(engine, task, fault.message, seen)
@@ -141,7 +157,7 @@ def _refused(engine: Engine, task: Task, service: Service, refusal: Refusal, see
     return _broken(engine, task, fault.message or f"HTTP {fault.status}", seen)
 
 
-def _gone(engine: Engine, task: Task, message: str, seen: _Patience) -> Task:
+def _gone(engine: Engine, task: Task, message: str, seen: Patience) -> Task:
     seen.gone += 1
     seen.gone_since = seen.gone_since or engine.monotonic()
     young = engine.now() - (task.submitted_at or task.created_at) < NEW_TASK_S
@@ -151,13 +167,15 @@ def _gone(engine: Engine, task: Task, message: str, seen: _Patience) -> Task:
         return task
     since = day(task.submitted_at or task.created_at)
     what = f"the provider no longer knows this task, which was bought on {since}: {one_line(message)}"
+    if task.charged == "unknown":  # named by its handle, and never seen to exist: nothing says that it was bought
+        what = f"{task.provider} knows no task {task.task_id}: {one_line(message)}"
     lost = Lost(code="task_vanished", message=what)
     return engine.save(replace(task, state=lost, finished_at=engine.now()))
 
 
-def _broken(engine: Engine, task: Task, reason: str, seen: _Patience) -> Task:
+def _broken(engine: Engine, task: Task, reason: str, seen: Patience) -> Task:
     """A poll that fails is never the end of a task: it goes on to the deadline (reliability.md T07, N16)."""
-    seen.failures += 1
+    seen.failures, seen.why = seen.failures + 1, one_line(reason)
     engine.tell(TaskChanged(task=task, note=f"no answer ({one_line(reason)}); asking again"))
     if seen.failures == WARN_FAILURES:
         return engine.warn(task, f"{WARN_FAILURES} polls in a row failed, the last with: {one_line(reason)}")

@@ -240,11 +240,20 @@ def failed(error: WanError) -> Failed:
 def _unknown(engine: Engine, task: Task, doubt: Unclear, last: Verdict | None = None) -> Task:
     """End in doubt. A refusal of the ``last`` attempt is told beside: the doubt is about the one before it."""
     raw = safe_text(doubt.raw.decode("utf-8", "replace"), KEPT_RAW) or None
-    reason = f"{one_line(doubt.reason)}; {task.provider} may have taken it, and wan does not send it again by itself"
-    if task.job.route == "sync" or engine.service(task.provider).provider.synchronous:
+    provider, told = engine.service(task.provider).provider, f"; {task.provider} may have taken it"
+    if told in doubt.reason:  # it was in doubt before it was sent again, and stays so for the reason that was given
+        state = Unknown(reason=doubt.reason, raw=raw, http_status=doubt.status)
+        return _in_doubt(engine, task, state, last)
+    reason = f"{one_line(doubt.reason)}{told}"
+    if not provider.idempotent:  # under a key it is, as long as that is certain to be the same purchase
+        reason += ", and wan does not send it again by itself"
+    if task.job.route == "sync" or provider.synchronous:
         routes = capabilities(task.provider).routes
         reason += ". What was drawn cannot be fetched" + (": --async asks for a task" if "async" in routes else "")
-    state = Unknown(reason=reason, raw=raw, http_status=doubt.status)
+    return _in_doubt(engine, task, Unknown(reason=reason, raw=raw, http_status=doubt.status), last)
+
+
+def _in_doubt(engine: Engine, task: Task, state: Unknown, last: Verdict | None) -> Task:
     task = engine.save(replace(task, state=state, charged="unknown", charge_basis="assumed"))
     if last is None or isinstance(last, Unclear):
         return task

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 from wan_cli.engine.explain import oversize
 from wan_cli.engine.loop import Engine, Service
-from wan_cli.errors import NetworkError
+from wan_cli.errors import NetworkError, ProviderUnavailable
 from wan_cli.models import LocalFile, Task, TaskChanged, Upload
 from wan_cli.transport.client import AnswerLost, NotSent
 from wan_cli.transport.drive import Refusal, drive
 from wan_cli.transport.retry import Again, Later, Purchase, Refused, Unclear, Verdict, judge
+
+_SERVER_ERROR = 500
 
 
 async def upload(
@@ -49,10 +51,10 @@ async def upload(
                 await engine.pause(wait)
             case Refused(refused):
                 raise refused
-            case Unclear(reason):
-                raise NetworkError(
-                    f"the upload of {file.name} to {name} failed: {reason}", hint="run the command again"
-                )
+            case Unclear(reason, status):
+                down = ProviderUnavailable if status is not None and status >= _SERVER_ERROR else NetworkError
+                message = f"the upload of {file.name} to {name} failed: {reason}"
+                raise down(message, hint="run the command again", http_status=status)
 
 
 async def uploaded(engine: Engine, task: Task, service: Service) -> Task:

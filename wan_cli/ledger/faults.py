@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import os
+import shlex
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +26,7 @@ def damaged(database: Path, journal: Path, reason: object) -> StateUnusable:
     """Return the error for a ledger whose content cannot be trusted (reliability.md S10). It is never replaced."""
     return StateUnusable(
         f"the ledger {database} is damaged ({reason}); nothing was bought and nothing was changed. "
-        f"The journal {journal} still has what happened to each task",
+        f"A repair keeps it, and takes what it can from it and from the journal {journal}",
         hint=REPAIR,
     )
 
@@ -61,5 +63,8 @@ def _hint(error: Exception, primary: int, database: Path) -> str:
     if primary == sqlite3.SQLITE_FULL or number in _FULL:
         return f"free space on the disk of {database.parent}, {ELSEWHERE}"
     if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) or number in _DENIED:
-        return f"chmod 700 {database.parent} && chmod 600 {database}   ({ELSEWHERE})"
+        there = [f"chmod 700 {shlex.quote(str(database.parent))}"] if database.parent.is_dir() else []
+        names = [path for path in (database, database.with_name("journal.jsonl")) if os.path.exists(path)]  # noqa: PTH110
+        there += [f"chmod 600 {shlex.quote(str(path))}" for path in names]
+        return " && ".join(there) or ELSEWHERE.removeprefix("or ")
     return ELSEWHERE.removeprefix("or ")

@@ -32,8 +32,15 @@ def prepare(folder: Path) -> None:
         folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         msg = f"the state folder {folder} is not a folder"
-        raise StateUnusable(msg, hint=f"move that file away, {ELSEWHERE}") from error
+        raise StateUnusable(msg, hint=aside(folder)) from error
     _refuse_foreign(folder, folder.stat(), "700")
+
+
+def aside(folder: Path) -> str:
+    """Return the command that moves away what is in the place of ``folder``, or of a folder above it."""
+    first = next(path for path in (*reversed(folder.parents), folder) if not path.is_dir())
+    named = shlex.quote(str(first))
+    return f"mv -i {named} {named}.old" if os.path.lexists(first) else ELSEWHERE.removeprefix("or ")
 
 
 def inspect(file: Path) -> bool:
@@ -62,7 +69,7 @@ def _refuse_foreign(path: Path, found: os.stat_result, mode: str) -> None:
     named = shlex.quote(str(path))
     if found.st_uid != os.geteuid():
         msg = f"{path} belongs to another user (uid {found.st_uid}), who could change what was bought"
-        raise StateUnusable(msg, hint=f"chown {os.geteuid()} {named} && chmod {mode} {named}   ({ELSEWHERE})")
+        raise StateUnusable(msg, hint=f"sudo chown {os.geteuid()} {named} && chmod {mode} {named}")
     if found.st_mode & _OTHERS_WRITE:
         msg = f"{path} can be written by other users (mode {stat.S_IMODE(found.st_mode):04o})"
         raise StateUnusable(msg, hint=f"chmod {mode} {named}")

@@ -14,7 +14,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,8 @@ class Repair:
     """What was done. ``kept`` are the old files where they are now; ``tasks`` counts what the ledger has again.
 
     ``salvaged`` are the ids that only the old database had. ``doubtful`` were only planned as far as can be read, and
-    are taken for sent, because damaged lines follow. ``bad_lines`` of the journal, from 1, nobody can read.
+    are taken for sent, because damaged lines follow. ``bad_lines`` of the journal, from 1, nobody can read, nor can all
+    of the database that would tell the same.
     ``evidence_lost`` says that requests and answers of some attempts may be missing.
     """
 
@@ -80,8 +81,16 @@ def repair(place: Path, clock: Callable[[], float] = time.time) -> Repair | None
         with _alone(place):
             seen = check(place)  # another repair may have been first
             if seen.condition == "damaged":
-                return _rebuilt(seen, place, clock())
+                return _both(_rebuilt(seen, place, clock()), place, clock)
             return _agreed(place, clock) if _ailing(seen) else None
+
+
+def _both(done: Repair, place: Path, clock: Callable[[], float]) -> Repair:
+    """Mend the journal too, now that the database is whole: one repair is enough."""
+    if not _ailing(check(place)):
+        return done
+    also = _agreed(place, clock)
+    return replace(done, kept=(*done.kept, *also.kept), tasks=also.tasks)
 
 
 def _ailing(seen: Checkup) -> bool:
@@ -140,7 +149,8 @@ def _rebuilt(seen: Checkup, place: Path, now: float) -> Repair:
         raise StateUnusable(f"{database} was made by another process meanwhile", hint=REPAIR)
     return Repair(
         kept=kept, tasks=len(merged.entries), salvaged=tuple(merged.salvaged), doubtful=doubtful,
-        bad_lines=tuple(story.damaged), evidence_lost=bool(merged.entries) and "attempt" not in old.whole,
+        bad_lines=() if "task" in old.whole else tuple(story.damaged),
+        evidence_lost=bool(merged.entries) and "attempt" not in old.whole,
     )  # fmt: skip
 
 
@@ -253,7 +263,7 @@ def _agreed(place: Path, clock: Callable[[], float]) -> Repair:
             tasks.upsert(db, entry["task"], entry["at"])
         storage.journal.rewrite(storage.snapshot())
         count = int(db.execute("SELECT count(*) FROM task").fetchone()[0])
-    return Repair(kept=tuple(kept), tasks=count, bad_lines=tuple(story.damaged))
+    return Repair(kept=tuple(kept), tasks=count)  # the database was whole, so the journal's lines are no loss
 
 
 def _private_copy(path: Path, write: Callable[[Path], object]) -> None:

@@ -168,6 +168,11 @@ class Ledger:
         """
         return self._storage.tasks(f"WHERE {tasks.IS_OPEN} ORDER BY created, rowid")
 
+    def lost_until(self, now: float) -> list[Task]:
+        """Return the results that seem lost, and by their own account end after ``now`` (epoch s), oldest first."""
+        which = "WHERE kind = 'lost' AND json_extract(document, '$.expires_at') > ? ORDER BY created, rowid"
+        return self._storage.tasks(which, (now,))
+
     def recent(self, limit: int = 50) -> list[Task]:
         """Return at most ``limit`` tasks: open ones first, and each kind newest first."""
         return self._storage.tasks(f"ORDER BY {tasks.IS_OPEN} DESC, created DESC, rowid DESC LIMIT ?", (limit,))

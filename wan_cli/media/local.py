@@ -46,7 +46,7 @@ def local_file(
             said = notices(file, sniffed.mime)
     except FileNotFoundError as error:
         what = "is a link to nothing" if Path(path).is_symlink() else "does not exist"
-        raise FileInvalid(f"{path} {what}", hint="check the path; an https:// address is taken as well") from error
+        raise FileInvalid(f"{path} {what}", hint="check the path, or give an https:// address") from error
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise FileInvalid(f"{path} cannot be read: {why}", hint="check the path and its permissions") from error

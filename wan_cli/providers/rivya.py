@@ -11,10 +11,12 @@ from types import MappingProxyType
 from typing import Annotated, Any
 
 from wan_cli import errors
+from wan_cli.errors import WanError
 from wan_cli.media import mime_of_extension
 from wan_cli.models import Answer, Cancelled, Done, Facts, Failed, Flow, Job, LocalFile, Media, Pending, Upload
 from wan_cli.providers.base import (
     Aside,
+    Fault,
     Provider,
     Reply,
     TaskId,
@@ -28,6 +30,8 @@ from wan_cli.providers.base import (
 GENERATIONS = "/api/v1/generations"
 FILES = "/api/v1/files"
 CREDITS = "/api/v1/credits"
+CONTENT_RULES = ("content policy", "content_policy", "moderation", "safety system", "sensitive content")
+"""Words of a refused input that tell of content rules, as other providers of these models put it (contracts.md 6.1)."""
 
 
 class _Result(Reply):
@@ -132,6 +136,17 @@ class Rivya(Provider):
             "insufficient_credits": errors.InsufficientCredits,
         }
     )
+
+    def refusal(self, fault: Fault) -> type[WanError] | None:
+        """Return what a code stands for. None is documented for content rules (contracts.md 1.6, seeds 000 and 001).
+
+        So they come as what is wrong with the input, and only its message tells: both are 4, and neither is charged.
+        """
+        known = super().refusal(fault)
+        said = fault.message.casefold()
+        if known is errors.RequestRejected and any(words in said for words in CONTENT_RULES):
+            return errors.Moderation
+        return known
 
     def submit(self, job: Job, *, token: str) -> Flow[Answer]:
         """Create a task (contracts.md 1.3); ``watermark`` goes as the text "true" or "false"."""

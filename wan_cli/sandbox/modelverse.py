@@ -121,7 +121,7 @@ def _generate(request: httpx.Request, world: World) -> dict[str, Any]:
     sources = [*sent.images] or [image for image in (sent.image,) if image]
     pictures = _pictures(sent.model, sent.prompt, sources, sent, world)
     if "sandbox:fail" in sent.prompt:
-        refuse_input("the prompt asked for a failure: sandbox:fail")
+        refuse_input("the sandbox made it fail (sandbox:fail)")
     task = Task(id=str(uuid.uuid4()), provider=NAME, model=sent.model, pictures=pictures)
     task = world.accept(task, request.content)
     return {"created": int(task.created), "data": [{"url": url} for url in world.urls(task)]}
@@ -152,9 +152,9 @@ def _status(request: httpx.Request, world: World) -> dict[str, Any]:
     output: dict[str, Any] = {"task_id": task.id, "task_status": status, "submit_time": int(task.created)}
     answer: dict[str, Any] = {"output": output, "request_id": ""}
     if stage == "ended":
-        output["finish_time"] = int(task.created + world.latency)
+        output["finish_time"] = int(task.created + world.lasts(task))
     if status == "Failure":
-        output["error_message"] = "code=InternalError, message=the prompt asked for a failure: sandbox:fail"
+        output["error_message"] = "code=InternalError, message=the sandbox made it fail (sandbox:fail)"
     if status == "Success":
         output["urls"] = world.urls(task)
         if task.clips:

@@ -97,7 +97,7 @@ def _sold(order: Order, drawn: tuple[Picture, ...], body: bytes, world: World) -
     """Accept the order and answer its pictures, or its task."""
     failing, slow = "sandbox:fail" in order.prompt, order.model == ASYNC
     if failing and not slow:  # a 500 would leave open whether it was charged
-        refuse(400, "generation_failed", "sandbox:fail was asked for", kind="image_generation_user_error")
+        refuse(400, "generation_failed", "the sandbox made it fail (sandbox:fail)", kind="image_generation_user_error")
     name = f"img_{secrets.token_hex(12)}"
     task = Task(id=name, provider=NAME, model=order.model, pictures=drawn, fails=failing)
     task = world.accept(task, body)
@@ -144,11 +144,11 @@ def _status(_: httpx.Request, world: World, task_id: str) -> dict[str, Any]:
     task = world.task(NAME, task_id)
     if task is None or task.model != ASYNC:
         refuse(404, "task_not_found", "task not found", kind="not_found_error")
-    stage, ended = world.stage(task), int(task.created + world.latency)
+    stage, ended = world.stage(task), int(task.created + world.lasts(task))
     status = {"queued": "queued", "running": "in_progress", "ended": "failed" if task.fails else "completed"}[stage]
     answer = {**_begun(task), "status": status, "progress": _PROGRESS[stage]}
     if status == "failed":
-        answer["error"] = {"code": "generation_failed", "message": "sandbox:fail was asked for"}
+        answer["error"] = {"code": "generation_failed", "message": "the sandbox made it fail (sandbox:fail)"}
     if status == "completed":
         answer |= {"completed_at": ended, "expires_at": ended + RESULT_LIFETIME}
         answer["result"] = {"type": "image", "data": [{"url": url} for url in world.urls(task)]}

@@ -75,7 +75,8 @@ class Task(_Record):
     """A valid order for pictures or clips. `credits` is its price (None: the provider has none), `fails` how it ends.
 
     `note` is the contract's own: what it has to say again when it is asked for the task.
-    The last three fields are the World's: Unix seconds of acceptance, the body's digest, and what signs the links.
+    The last four fields are the World's: Unix seconds of acceptance, seconds from there to the result, the body's
+    digest, and what signs the links.
     """
 
     id: str
@@ -88,6 +89,7 @@ class Task(_Record):
     idempotency_key: str | None = None
     fails: bool = False
     created: float = 0
+    latency: float | None = None
     body_sha256: str = ""
     secret: str = ""
 

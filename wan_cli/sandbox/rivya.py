@@ -40,6 +40,7 @@ _Model = Literal["wan-2-7-image", "wan-2-7-image-pro"]
 _ASPECTS = Literal["1:1", "16:9", "4:3", "21:9", "3:4", "9:16", "8:1", "1:8"]  # [1.9, S]
 _SIDES = {"1K": 1024, "2K": 2048}  # [1.9, S]; a tier's area is at most its side squared
 _SEEDS = 2147483647  # [1.9, S]
+_FAULT = "the sandbox made it fail (sandbox:fail)"
 _KEY_LENGTH = 255  # not documented; a usual bound
 
 
@@ -160,7 +161,7 @@ def _task(task: Task, world: World) -> dict[str, Any]:
     stage = world.stage(task)
     status = {"queued": "queued", "running": "processing", "ended": "failed" if task.fails else "succeeded"}[stage]
     urls = world.urls(task) if status == "succeeded" else []
-    moved = {"queued": 0.0, "running": world.latency / 4, "ended": world.latency}[stage]
+    moved = {"queued": 0.0, "running": world.lasts(task) / 4, "ended": world.lasts(task)}[stage]
     return {
         "id": task.id,
         "status": status,
@@ -170,7 +171,7 @@ def _task(task: Task, world: World) -> dict[str, Any]:
         "created_at": iso(task.created),
         "updated_at": iso(task.created + moved),
         "result": {"primary_url": urls[0], "urls": urls} if urls else None,
-        "error": {"code": "generation_failed", "message": "sandbox:fail was asked for"} if status == "failed" else None,
+        "error": {"code": "generation_failed", "message": _FAULT} if status == "failed" else None,
     }
 
 

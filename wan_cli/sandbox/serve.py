@@ -53,7 +53,7 @@ def bind(host: str, port: int) -> Bound:
         listening = socket.create_server((host, port), family=family)
     except OSError as error:
         raise UsageError(
-            f"cannot listen on {host}, port {port}: {error.strerror}", hint="wan sandbox --port 0 takes any free port"
+            f"cannot listen on {host}, port {port}: {error.strerror}", hint="wan sandbox --port 0"
         ) from error
     address = ipaddress.ip_address(listening.getsockname()[0])
     shown = ("::1" if address.version == 6 else "127.0.0.1") if address.is_unspecified else str(address)  # noqa: PLR2004

@@ -111,9 +111,9 @@ def _status(_: httpx.Request, world: World, task_id: str) -> dict[str, Any]:
     stage = world.stage(task)
     status = {"queued": "queued", "running": "in_progress", "ended": "failed" if task.fails else "completed"}[stage]
     answer = {**_begun(task), "status": status, "progress": _PROGRESS[stage]}
-    ended = int(task.created + world.latency)
+    ended = int(task.created + world.lasts(task))
     if status == "failed":
-        answer["error"] = {"code": "generation_failed", "message": "sandbox:fail was asked for"}
+        answer["error"] = {"code": "generation_failed", "message": "the sandbox made it fail (sandbox:fail)"}
     if status == "completed":
         data = [{"url": url, "format": "mp4"} for url in world.urls(task)]
         answer |= {"completed_at": ended, "expires_at": ended + RESULT_LIFETIME}

@@ -127,7 +127,9 @@ class World:
         if order.clips and self._film is None:
             require_video()
         digest = hashlib.sha256(json.dumps(json.loads(body), sort_keys=True).encode()).hexdigest()
-        task = order.model_copy(update={"body_sha256": digest, "created": self.clock(), "secret": secrets.token_hex()})
+        task = order.model_copy(update={
+            "body_sha256": digest, "created": self.clock(), "latency": self.latency, "secret": secrets.token_hex(),
+        })  # fmt: skip
         with self._locked():
             earlier = self._load(Task, "tasks", self._keys.get((task.provider, task.idempotency_key), ""))
             if earlier is not None:
@@ -157,15 +159,19 @@ class World:
         return task if task is not None and task.provider == provider else None
 
     def stage(self, task: Task) -> Stage:
-        """Return queued (the first quarter of `latency`), running (until `latency`) or ended, by the clock alone."""
-        age = self.clock() - task.created
-        if age < self.latency / 4:
+        """Return queued (the first quarter of its latency), running (until that) or ended, by the clock alone."""
+        age, latency = self.clock() - task.created, self.lasts(task)
+        if age < latency / 4:
             return "queued"
-        return "running" if age < self.latency else "ended"
+        return "running" if age < latency else "ended"
+
+    def lasts(self, task: Task) -> float:
+        """Return the seconds from acceptance to result: who ordered it decided (a world from before, this one)."""
+        return self.latency if task.latency is None else task.latency
 
     def urls(self, task: Task) -> list[str]:
         """Return each result's link: `<public_url>/results/<id>/<n>.<suffix>?Expires=<unix>&Signature=<hex>`."""
-        expires = str(int(task.created + self.latency) + RESULT_LIFETIME)
+        expires = str(int(task.created + self.lasts(task)) + RESULT_LIFETIME)
         return [
             f"{self.public_url}/results/{task.id}/{n}.{result.suffix}"
             f"?Expires={expires}&Signature={_signature(task, n, expires)}"

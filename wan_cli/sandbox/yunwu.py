@@ -143,7 +143,7 @@ def _generate(request: httpx.Request, world: World) -> dict[str, Any]:
     if "sandbox:quota" in order.prompt:
         _refuse(403, "insufficient_user_quota", "用户额度不足")
     if "sandbox:fail" in order.prompt:
-        _refuse(400, "bad_response", "the prompt asked for a failure: sandbox:fail")
+        _refuse(400, "bad_response", "the sandbox made it fail (sandbox:fail)")
     through = order if isinstance(order, _Through) and (order.input or order.parameters) else None
     pictures = _passed_on(through, world) if through else _pictures(order)
     task = Task(id=f"yunwu_{secrets.token_hex(12)}", provider=NAME, model=MODEL, pictures=pictures)

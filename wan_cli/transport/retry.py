@@ -213,12 +213,13 @@ def _where(location: str | None) -> str:
 
 
 _HINTS: Mapping[type[errors.WanError], str] = {
-    errors.KeyRejected: "check the key in {key_env}; wan help environment",
+    errors.KeyRejected: "wan auth list",
     errors.InsufficientCredits: "top up the account at {docs}, then run the command again",
     errors.RateLimited: "wait, then run the command again",
-    errors.ProviderUnavailable: "try again later; wan status shows what is open",
+    errors.ProviderUnavailable: "run the command again",
+    errors.Moderation: "reword the prompt, or choose other pictures",
     errors.ModelUnknown: "wan models {name}",
-    errors.ConfigInvalid: "check {base_url_env}; the default is {base_url}",
+    errors.ConfigInvalid: "export {base_url_env}={base_url}",
 }
 
 
@@ -232,7 +233,7 @@ def as_error(provider: Provider, fault: Fault, kind: type[errors.WanError]) -> e
         said = f"the API answered with a redirect{_where(fault.location)}, which is never followed with a key"
     special = (text for words, text in provider.hints.items() if words in fault.message.casefold())
     general = (text for cls, text in _HINTS.items() if issubclass(kind, cls))
-    hint = next(special, None) or next(general, "change the request; wan models {name}")
+    hint = next(special, None) or next(general, "wan models {name}")
     return kind(
         f"{provider.name} refused: {said}{code} [HTTP {fault.status}{request}]",
         hint=hint.format(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from wan_cli import errors
 from wan_cli.models import Cancelled, Done, Failed, File, Lost, Pending, Saved, Sending, Task, Unknown
 from wan_cli.text import one_line
-from wan_cli.ui.messages import hint_for
+from wan_cli.ui.messages import hint_for, in_sandbox
 from wan_cli.ui.money import number
 from wan_cli.ui.wording import state_name
 
@@ -61,11 +62,12 @@ def _request(task: Task) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value is not None}
 
 
-def _files(task: Task, cwd: str) -> list[dict[str, Any]]:
+def _files(task: Task, cwd: str, error: WanError | None) -> list[dict[str, Any]]:
     names = ("index", "path", "url", "bytes", "sha256", "mime", "width", "height")
     match task.state:
         case Saved(files=files):
-            return [_file(file, cwd) for file in files]
+            gone = isinstance(error, errors.ResultGone)  # then nothing is named that is not there
+            return [_file(file, cwd) for file in files if not gone or os.path.isfile(file.path or "")]  # noqa: PTH113
         case Done(outputs=outputs):
             rows = [(index, None, output.url, *[None] * 5) for index, output in enumerate(outputs, 1)]
             return [dict(zip(names, row, strict=True)) for row in rows]
@@ -113,6 +115,13 @@ def _reason(task: Task, state: Failed) -> str:
 
 def task_error(task: Task) -> WanError | None:
     """Return the error that the task's state means, or ``None`` where it is well or only not finished."""
+    error = _error(task)
+    if error is not None:
+        error.hint = in_sandbox(hint_for(error), sandbox=task.sandbox)
+    return error
+
+
+def _error(task: Task) -> WanError | None:
     match task.state:
         case Failed() as state:
             return errors.by_code(state.code)(
@@ -120,13 +129,14 @@ def task_error(task: Task) -> WanError | None:
                 provider_code=state.provider_code, retry_after_s=state.retry_after_s, request_id=task.request_id,
             )  # fmt: skip
         case Cancelled(message=message):
-            return errors.Cancelled(message, charged=task.charged, hint=task.command("status"))
+            return errors.Cancelled(message, charged=task.charged, hint="run the command that made it again")
         case Unknown(reason=reason, http_status=status):
             return errors.OutcomeUnknown(reason, hint=task.command("recover"), http_status=status)
-        case Lost(code=code, message=message):
+        case Lost(code=code, message=message):  # naming one that has a task at the provider asks for it again
             return errors.by_code(code)(
-                message, hint=task.command("status"), charged="yes" if task.charged == "no" else task.charged
-            )
+                message, hint=task.command("wait") if task.task_id else "run the command that made it again",
+                charged="yes" if task.charged == "no" else task.charged,
+            )  # fmt: skip
         case Pending() | Done() if task.trouble is not None:
             return _collecting(task, task.trouble)
         case Sending() if task.trouble is not None and task.trouble.code in ELSEWHERE:
@@ -144,6 +154,7 @@ def task_document(
     task: Task, *, cwd: str, fetching: bool = False, error: WanError | None = None
 ) -> dict[str, Any]:  # fmt: skip
     """Return the task object. ``error`` is what the caller knows better, such as that it stopped waiting."""
+    error = error or task_error(task)
     return {
         "id": task.id or None,
         "handle": task.handle,
@@ -168,9 +179,9 @@ def task_document(
         "finished_at": timestamp(task.finished_at),
         "expires_at": timestamp(task.expires_at),
         "request_id": task.request_id,
-        "files": _files(task, cwd),
+        "files": _files(task, cwd, error),
         "warnings": list(task.warnings),
-        "error": error_object(error or task_error(task)),
+        "error": error_object(error),
         "usage": None if task.usage is None else dict(task.usage),
     }  # fmt: skip
 

@@ -71,6 +71,7 @@ class JsonlReporter(EventReporter):
         self._clock = clock
         self._told: dict[tuple[str, str], float] = {}
         self._held: dict[tuple[str, str], Transfer] = {}
+        self._fetching: dict[str, dict[str, Any]] = {}
 
     def __call__(self, event: Event) -> None:
         """Write the event, or hold it back where it is one of many about bytes."""
@@ -78,7 +79,7 @@ class JsonlReporter(EventReporter):
             self._transfer(event)
         elif isinstance(event, TaskChanged):
             self._release(event.task.id)
-            self._write(task_event(event, cwd=self._cwd))
+            self._task(task_event(event, cwd=self._cwd))
         else:
             self._write(warning_event(event))
 
@@ -86,6 +87,13 @@ class JsonlReporter(EventReporter):
         """Write what was held back."""
         for task_id in [task_id for task_id, _ in self._held]:
             self._release(task_id)
+
+    def _task(self, line: dict[str, Any]) -> None:
+        """Write the event of a task. That it is being fetched is told twice, before and as it begins: once will do."""
+        task = line["task"]
+        if self._fetching.get(task["id"]) != line:
+            self._write(line)
+        self._fetching[task["id"]] = line if task["state"] == "downloading" else {}
 
     def _transfer(self, event: Transfer) -> None:
         key, now = (event.task.id, event.name), self._clock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from wan_cli.text import MAX_FOREIGN, one_line
@@ -41,6 +42,17 @@ HINTS = {
 """The command to go on with where an error does not say one itself, by its code."""
 
 RED, YELLOW, BOLD, OFF = "\x1b[31m", "\x1b[33m", "\x1b[1m", "\x1b[0m"
+
+
+_HERE = re.compile(r"\bwan (?:status|wait|recover|cancel|doctor --repair)\b(?!.*(?: --sandbox| --help))")
+
+
+def in_sandbox(hint: str, *, sandbox: bool) -> str:
+    """Return a hint that ends in a command about what is in the ledger so that it finds it, if that is the sandbox's.
+
+    ``--sandbox`` stands at the end, which is where our hints have their command.
+    """
+    return f"{hint} --sandbox" if sandbox and _HERE.search(hint) else hint
 
 
 def hint_for(error: WanError) -> str:

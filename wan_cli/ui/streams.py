@@ -118,6 +118,11 @@ class Streams:
         text = safe_text(line, limit=len(line)) if self.stdout_tty else line
         self._deliver(lambda: self.stdout.write(text + "\n"))
 
+    def writable(self) -> bool:
+        """Tell whether standard output takes a line, by writing an empty one: others may have failed to write there."""
+        self.out("")
+        return not (self.stdout_broken or self.stdout_error)
+
     def out_bytes(self, data: bytes) -> None:
         """Write bytes of data (``-o -``), as they are."""
         self._deliver(lambda: self.stdout.buffer.write(data))

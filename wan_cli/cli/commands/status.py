@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from wan_cli.cli.options import Faults, Talk, with_options
+from wan_cli.cli.commands.wait import Collecting
+from wan_cli.cli.options import with_options
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asking(Faults, Talk):
-    """The options of ``status``."""
+class Asking(Collecting):
+    """The options of ``status``; those of ``wait`` go with ``--wait``."""
 
     wait: Annotated[bool, typer.Option("--wait", help="Wait, download and verify: the same as 'wan wait'.")] = False
     exit_status: Annotated[bool, typer.Option("--exit-status", help="Exit by the worst task of the list.")] = False
@@ -35,5 +36,6 @@ def command(
     from wan_cli.cli import following
 
     if options.wait:
-        return following.wait(ctx.obj, tasks or [], following.as_wait(options))
+        following.check_waiting(options)
+        return following.wait(ctx.obj, tasks or [], options)
     return following.status(ctx.obj, tasks or [], options)

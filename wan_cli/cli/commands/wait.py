@@ -11,13 +11,18 @@ from wan_cli.cli.options import Faults, Lines, Saving, Talk, Waiting, with_optio
 
 
 @dataclass(frozen=True, kw_only=True)
-class Collecting(Saving, Waiting, Lines, Faults, Talk):
-    """The options of ``wait``."""
+class Gathering(Saving, Waiting, Lines):
+    """The options that only mean something where results are collected: those of ``wait`` and ``status --wait``."""
 
     everything: Annotated[bool, typer.Option("--all", help="Every outstanding task; also when no TASK is given.")] = (
         False
     )
     no_download: Annotated[bool, typer.Option("--no-download", help="Print addresses, fetch nothing.")] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collecting(Gathering, Faults, Talk):
+    """The options of ``wait``."""
 
 
 @with_options(Collecting)

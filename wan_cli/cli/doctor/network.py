@@ -6,7 +6,7 @@ import asyncio
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from wan_cli.cli.doctor.finding import Finding, fine, skipped, warning, wrong
+from wan_cli.cli.doctor.finding import NOBODY, Finding, fine, skipped, warning, wrong
 from wan_cli.errors import SetupError, WanError
 from wan_cli.text import one_line
 
@@ -23,6 +23,7 @@ CONNECT_S, TOTAL_S = 5.0, 8.0
 """A doctor who keeps one waiting is not asked again."""
 _REFUSED = (401, 403)
 _DOWN = 500
+_AWAY = "not reached: "
 
 
 def reach(app: App, providers: Sequence[str]) -> list[Finding]:
@@ -31,7 +32,14 @@ def reach(app: App, providers: Sequence[str]) -> list[Finding]:
     async def ask() -> list[list[Finding]]:
         return await asyncio.gather(*(_visited(app, name) for name in providers))
 
-    return [finding for found in asyncio.run(ask()) for finding in found]
+    found = [finding for findings in asyncio.run(ask()) for finding in findings]
+    asked = [finding for finding in found if finding.check in ("network", "account")]
+    away = [finding for finding in asked if finding.finding.startswith(_AWAY)]
+    if asked and len(away) == len(asked):  # then nothing can be bought
+        found.append(wrong("network", NOBODY, "none of them can be reached", away[0].fix))
+    if not any(finding.check == "clock" for finding in found):
+        found.append(skipped("clock", "this machine", "not compared: no provider answered"))
+    return found
 
 
 async def _visited(app: App, name: str) -> list[Finding]:
@@ -60,13 +68,10 @@ async def _visited(app: App, name: str) -> list[Finding]:
         return [_refused(name, refusal.fault.message, seen[-1]), *_clock(app, name, seen[-1])]
     except NotSent as error:
         level = wrong if isinstance(error.error, SetupError) else warning
-        return [level("network", name, error.error.message, error.error.hint or "check the network")]
+        return [level("network", name, f"{_AWAY}{error.error.message}", error.error.hint or "check the network")]
     except AnswerLost as error:
-        return [
-            warning(
-                "network", name, f"{provider.origin}: {one_line(error.reason)}", "check the network and the base URL"
-            )
-        ]
+        why = f"{_AWAY}{provider.origin}: {one_line(error.reason)}"
+        return [warning("network", name, why, "check the network and the base URL")]
     except WanError as error:
         return [wrong("key", name, error.message, error.hint)]
     finally:

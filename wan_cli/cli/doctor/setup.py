@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wan_cli.cli.doctor.finding import Finding, fine, skipped, wrong
+from wan_cli.cli.doctor.finding import Finding, fine, skipped, warning, wrong
 from wan_cli.config import config_path
 from wan_cli.errors import WanError
 from wan_cli.proxies import proxy_fault
-from wan_cli.registry import capabilities, names
+from wan_cli.registry import capabilities, every_model, knows, names
 from wan_cli.text import one_line
 from wan_cli.transport.redact import redact
 
@@ -37,6 +37,30 @@ def config_files(app: App, broken: WanError | None) -> Iterator[Finding]:
         yield fine("config", str(project), "a project's file: it cannot name keys or addresses")
 
 
+def defaults(app: App, usable: Sequence[str]) -> Iterator[Finding]:
+    """Look at the provider and the model that hold where a call names none."""
+    config = app.config
+    for setting in ("provider", "providers"):
+        value = config.get(setting)
+        said = [name.strip() for name in (value.split(",") if isinstance(value, str) else value or ())]
+        source, strange = config.source(setting), [name for name in said if not knows(name)]
+        if strange:
+            why = f"{one_line(strange[0])} is not a provider; there are {', '.join(names())}"
+            yield wrong("config", f"{setting} ({source})", why, _unset(source))
+        elif said and not any(name in usable for name in said):
+            fix = f"export {capabilities(said[0]).key_env}=YOUR_KEY"
+            yield wrong("keys", f"{setting} ({source})", f"there is no key for {', '.join(said)}", fix)
+    model = config.get("model")
+    known = {spelled for entry in every_model() for spelled in (entry.name, entry.id)}
+    if model and model not in known:
+        why = f"{one_line(model)} is not in the catalogue; it is sent as it is"
+        yield warning("config", f"model ({config.source('model')})", why, "wan models")
+
+
+def _unset(source: str) -> str:
+    return f"unset {source}" if source.startswith("WAN_") else f"edit {source}"
+
+
 def accounts(app: App, *, offline: bool) -> tuple[list[Finding], list[str]]:
     """Look at every provider's key and base URL; return also the providers whose key can be used."""
     found: list[Finding] = []
@@ -48,7 +72,8 @@ def accounts(app: App, *, offline: bool) -> tuple[list[Finding], list[str]]:
             usable.append(name)
     if not usable and not app.sandbox:
         variables = ", ".join(capabilities(name).key_env for name in names())
-        found.append(wrong("keys", "all providers", "there is no key that can be used", f"set one of {variables}"))
+        fix = f"export {capabilities(names()[0]).key_env}=YOUR_KEY"
+        found.append(wrong("keys", "all providers", f"there is no key that can be used: {variables}", fix))
     return found, usable
 
 
@@ -61,9 +86,8 @@ def _account(app: App, name: str, *, offline: bool) -> Finding:
     if account.open:
         return fine("key", name, f"none is needed at {account.origin}")
     if account.key is None:
-        return skipped(
-            "key", name, f"no key; {account.base_url} ({account.base_source})", f"export {capabilities(name).key_env}=…"
-        )
+        said = f"no key; {account.base_url} ({account.base_source})"
+        return skipped("key", name, said, f"export {capabilities(name).key_env}=YOUR_KEY")
     if offline and _COMMAND in account.key.source and account.key.origin == account.origin:
         return fine("key", name, f"from {account.key.source}, which was not run, for {account.origin}")
     return _key(app, account)
@@ -81,6 +105,9 @@ def _key(app: App, account: Account) -> Finding:
 
 def proxies(app: App) -> Iterator[Finding]:
     """Tell of every proxy of the environment, its password masked (reliability.md S20)."""
+    names_set = [name for name in (*PROXIES, "NO_PROXY") if app.env.get(name) or app.env.get(name.lower())]
+    if not names_set:
+        yield skipped("proxy", "environment", "none in use")
     for name in PROXIES:
         for spelled in (name, name.lower()):
             if value := app.env.get(spelled, "").strip():

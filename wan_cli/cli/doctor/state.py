@@ -6,11 +6,13 @@ import os
 import shlex
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wan_cli.cli.doctor.finding import Finding, fine, skipped, warning, wrong
+from wan_cli.ledger.folder import aside
 from wan_cli.text import one_line
 from wan_cli.ui.document import timestamp
 
@@ -35,28 +37,41 @@ def folder(app: App, place: Path) -> Iterator[Finding]:
     subject, quoted = str(place), shlex.quote(str(place))
     there = next((path for path in (place, *place.parents) if path.exists()), Path("/"))
     if there != place:
-        if os.access(there, os.W_OK | os.X_OK):
-            yield skipped("state", subject, "it is not there yet; the first purchase makes it")
+        if why := _refuses(there):
+            yield wrong("state", subject, f"it is not there, and {there} takes no new folder: {why}", aside(place))
         else:
-            yield wrong(
-                "state",
-                subject,
-                f"it is not there, and {there} takes no new folder",
-                "set WAN_STATE_DIR to a folder of yours",
-            )
+            yield skipped("state", subject, "it is not there yet; the first purchase makes it")
     elif not place.is_dir():
-        yield wrong("state", subject, "it is not a folder", f"move {quoted} away, or set WAN_STATE_DIR")
+        yield wrong("state", subject, "it is not a folder", aside(place))
     else:
         yield _access(place, subject, quoted)
     yield from _disk(there, subject)
     del app
 
 
+def _refuses(there: Path) -> str:
+    """Return why no folder can be made in ``there``, by making one and removing it; permissions do not tell it all."""
+    if not there.is_dir():
+        return "it is not a folder"
+    if not os.access(there, os.W_OK | os.X_OK):
+        return "nothing can be written there"
+    try:
+        Path(tempfile.mkdtemp(prefix=".wan-doctor-", dir=there)).rmdir()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def _unwritable(seen: Checkup) -> list[Path]:
+    """Return the files of the ledger that a purchase could not be written to."""
+    return [path for path in (seen.database, seen.journal) if path.exists() and not os.access(path, os.W_OK)]
+
+
 def _access(place: Path, subject: str, quoted: str) -> Finding:
     found = place.stat()
     if os.name == "posix" and found.st_uid != os.geteuid():
         return wrong(
-            "state", subject, f"it belongs to another user (uid {found.st_uid})", f"chown {os.geteuid()} {quoted}"
+            "state", subject, f"it belongs to another user (uid {found.st_uid})", f"sudo chown {os.geteuid()} {quoted}"
         )
     if os.name == "posix" and found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return wrong(
@@ -66,7 +81,7 @@ def _access(place: Path, subject: str, quoted: str) -> Finding:
             "wan doctor --repair",
         )
     if not os.access(place, os.R_OK | os.W_OK | os.X_OK):
-        return wrong("state", subject, "nothing can be written there", f"chmod 700 {quoted}, or set WAN_STATE_DIR")
+        return wrong("state", subject, "nothing can be written there", f"chmod 700 {quoted}")
     open_files = [path.name for path in _files(place, "*") if path.stat().st_mode & 0o077 and os.name == "posix"]
     if found.st_mode & 0o077 and os.name == "posix":
         open_files.insert(0, "the folder itself")
@@ -118,6 +133,9 @@ def ledger(app: App, seen: Checkup) -> Iterator[Finding]:
     elif seen.error is not None:
         damaged = seen.condition == "damaged"
         yield wrong("ledger", subject, one_line(seen.error.message), fix if damaged else seen.error.hint)
+    elif shut := _unwritable(seen):
+        paths = " ".join(shlex.quote(str(path)) for path in shut)
+        yield wrong("ledger", subject, f"it can be read, and nothing can be written to {paths}", f"chmod 600 {paths}")
     else:
         late = "; its last change was cut off, which the next command mends" if seen.late else ""
         yield fine("ledger", subject, f"no damage; tasks: {len(seen.tasks)}{late}")

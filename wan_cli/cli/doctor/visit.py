@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wan_cli.cli.doctor import network, setup, state, work
-from wan_cli.cli.doctor.finding import COLUMNS, Finding, fine, skipped, verdict, wrong
+from wan_cli.cli.doctor.finding import Finding, fine, skipped, verdict, wrong
 from wan_cli.errors import ConfigInvalid, SetupError, StateUnusable, WanError
 from wan_cli.text import one_line
 
@@ -26,9 +26,9 @@ def doctor(app: App, options: Examining) -> int:
     if app.say_json == "json":
         app.emit([], error, code, doctor=[finding.row() for finding in found])
     else:
-        from wan_cli.ui.tables import table
+        from wan_cli.cli.doctor.showing import show
 
-        table([finding.row() for finding in found], COLUMNS, app.streams)
+        show(found, app.streams)
     if error is not None:
         from wan_cli.ui.messages import say_error
 
@@ -60,14 +60,19 @@ def _examined(app: App, options: Examining, broken: WanError | None) -> Iterator
     yield from setup.config_files(app, broken)
     found, usable = setup.accounts(app, offline=options.offline)
     yield from found
+    yield from setup.defaults(app, usable)
     yield from setup.proxies(app)
     yield from setup.certificates(app)
     if app.sandbox:
         yield skipped("network", "all providers", "the sandbox needs none")
+        yield skipped("clock", "this machine", "not compared: the sandbox has the same")
     elif options.offline:
         yield skipped("network", "all providers", "not asked, because of --offline")
+        yield skipped("clock", "this machine", "not compared, because of --offline")
     elif usable:
         yield from network.reach(app, usable)
+    else:
+        yield skipped("clock", "this machine", "not compared: there is no provider to ask")
     try:
         place = app.state
     except StateUnusable as error:
@@ -125,7 +130,7 @@ def _told(app: App, place: Path, done: Repair | None) -> Iterator[Finding]:
     if done.bad_lines:
         lines = ", ".join(map(str, done.bad_lines))
         yield warning(
-            "repair", subject, f"what line {lines} of the journal said could not be rebuilt", f"wan status{sandbox}"
+            "repair", subject, f"what line {lines} of the journal said may be missing", f"wan status{sandbox}"
         )
     for name in done.doubtful:
         yield warning(
