@@ -316,13 +316,13 @@ def test_a_key_of_the_environment_goes_to_the_default(place: Place) -> None:
 
 
 def test_without_a_key_the_variable_is_named(place: Place) -> None:
-    """The error for a missing key names the variable and the sandbox."""
+    """The error for a missing key names the variable, and how it is set."""
     found = place.account()
     assert found.key is None
     with pytest.raises(KeyMissing) as error:
         found.secret()
     assert "RIVYA_API_KEY" in error.value.message
-    assert "--sandbox" in error.value.hint
+    assert error.value.hint == "export RIVYA_API_KEY=YOUR_KEY"
 
 
 @pytest.mark.parametrize("url", ["https://relay.example/x", " https://relay.example/x \n"])

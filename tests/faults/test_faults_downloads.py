@@ -37,8 +37,8 @@ def name_of(line: Line, way: Way, ran: Ran) -> str:
 def stuck(line: Line, way: Way, ran: Ran, *left: str, code: int = 12) -> None:
     """Hold a download that failed against the contract: charged, the command that continues, one purchase, no file."""
     assert (ran.code, ran.said("charged")) == (code, "yes"), ran.err
-    verb = "wait" if code == 12 else "status"
-    assert ran.said("hint") == f"wan {verb} {name_of(line, way, ran)}"
+    kept = code == 12 or not way.sync  # else nobody has it any more
+    assert ran.said("hint") == (f"wan wait {name_of(line, way, ran)}" if kept else "run the command that made it again")
     assert line.cli.files() == sorted(left)
     assert line.wire.purchases == len(line.wire.asked("submit")) == 1
 

@@ -48,7 +48,7 @@ def test_h10_a_refused_key(line: Line, name: str, status: int, code: Any) -> Non
     line.wire.always["submit"] = refusing(way.provider, status, code, f"Incorrect API key provided: {key}.")
     ran = line.nothing_bought(way, 3, "-v", sends=1)
     assert way.provider in ran.said("error")
-    assert f"{way.provider.upper()}_API_KEY" in ran.said("hint")
+    assert f"{way.provider.upper()}_API_KEY" in ran.said("error")
     assert not code or f"({code})" in ran.said("error")
     assert key not in ran.err + ran.out
     kept = [path for path in (line.cli.root / "state").rglob("*") if path.is_file()]

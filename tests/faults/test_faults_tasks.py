@@ -180,7 +180,7 @@ def test_t04_a_task_that_never_ends(line: Line, way: Way) -> None:
     assert ran.said("hint") == f"wan wait {handle(line, way)}"
     limit = 3600 if way.ext == ".mp4" else 900
     assert limit <= line.cli.clock.now - BEGIN <= limit + 40
-    line.wire.world.latency = 1
+    line.cli.clock.now += 10 * DAY
     comes(line, way)
 
 
@@ -221,8 +221,8 @@ def test_t07_t12_hours_of_maintenance(line: Line, way: Way) -> None:
     ran = line.buy(way)
     ends(line, ran, 8, "yes")
     assert ran.said("hint") == f"wan wait {handle(line, way)}"
-    assert ran.err.count("warning:") == 1
-    assert "10 polls in a row failed" in ran.err
+    assert ran.err.count("polls in a row failed") == 1
+    assert "could not be asked: <html><h1>Back soon" in ran.said("error")
     ends(line, line.run("wait", handle(line, way), "--timeout", "2m"), 8, "yes")
     comes(line, way)
 
@@ -326,5 +326,5 @@ def test_t09_an_address_is_only_gone_when_it_is_refused(line: Line, way: Way, of
     line.wire.always["download"] = refused
     ran = line.buy(way)
     ends(line, ran, 12, "yes")
-    assert "by its own account the address is good until 2026-11-22" in ran.said("error")
+    assert "good until 2026-11-22" in ran.said("error")
     comes(line, way)

@@ -467,7 +467,7 @@ class Conformance:
         task = bench.run(bench.task(), key="wrong-key")
         assert isinstance(task.state, Failed)
         assert (task.state.code, task.charged, bench.purchases) == ("key_rejected", "no", 0)
-        assert bench.provider.capabilities.key_env in task.state.hint
+        assert bench.provider.capabilities.key_env in task.state.message
 
     def test_what_is_documented_is_refused_here(self, bench: Bench) -> None:
         """Each limit of the catalogue is held before any request, with a hint; what is at the limit passes."""

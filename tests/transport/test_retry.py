@@ -117,7 +117,10 @@ def test_a_refusal_says_who_what_and_what_to_do_next() -> None:
     """The message has provider, words, code, status and request; the hint is a command or a setting."""
     body = {"error": {"code": "api_key_expired", "message": "expired\nkey", "requestId": "req_1"}}
     error = verdict(adapter("rivya"), 401, body).error  # type: ignore[union-attr]
-    assert error.message == "rivya refused: expired key (api_key_expired) [HTTP 401, request req_1]"
+    assert (
+        error.message
+        == "rivya refused: expired key (api_key_expired) [HTTP 401, request req_1]; the key's setting: RIVYA_API_KEY"
+    )
     assert error.hint == "wan auth list"
     redirect = verdict(adapter("rivya"), 302, b"").error  # type: ignore[union-attr]
     assert "never followed" in redirect.message

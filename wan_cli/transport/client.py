@@ -36,6 +36,8 @@ __all__ = ["USER_AGENT", "AnswerLost", "Api", "Deadlines", "NotSent", "tls_conte
 log = logging.getLogger("wan.http")
 
 USER_AGENT = f"wan/{__version__}"
+SHOWN = 4096
+"""Bytes of a body that -v shows."""
 KEY_BYTES = 8
 """Shorter ones are no provider's keys but words that an answer may hold by chance."""
 
@@ -262,5 +264,7 @@ def _headers(headers: httpx.Headers) -> str:
 
 
 def _shown(content: bytes) -> str:
-    text = content[:4096].decode("utf-8", "replace")
-    return f"  {text}" + (f" … ({len(content):,} bytes)" if len(content) > len(text) else "") if text else "  (no body)"
+    if not content:
+        return "  (no body)"
+    text = content[:SHOWN].decode("utf-8", "replace").replace("\n", "\n  ")  # no line of it stands where ours do
+    return f"  {text}" + (f" … ({len(content):,} bytes)" if len(content) > SHOWN else "")

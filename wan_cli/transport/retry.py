@@ -234,8 +234,9 @@ def as_error(provider: Provider, fault: Fault, kind: type[errors.WanError]) -> e
     special = (text for words, text in provider.hints.items() if words in fault.message.casefold())
     general = (text for cls, text in _HINTS.items() if issubclass(kind, cls))
     hint = next(special, None) or next(general, "wan models {name}")
+    setting = f"; the key's setting: {offered.key_env}" if issubclass(kind, errors.KeyRejected) else ""
     return kind(
-        f"{provider.name} refused: {said}{code} [HTTP {fault.status}{request}]",
+        f"{provider.name} refused: {said}{code} [HTTP {fault.status}{request}]{setting}",
         hint=hint.format(
             name=provider.name, key_env=offered.key_env, docs=offered.docs,
             base_url=offered.base_url, base_url_env=offered.base_url_env,
