@@ -35,6 +35,7 @@ The class decides the exit code, the stable ``code`` of the JSON document, and w
     ├── ResultStuck                                           12  yes
     │   ├── DownloadFailed            download_failed         12  yes
     │   └── WriteFailed               write_failed            12  yes
+    ├── StaleAssets                   stale                   13  no
     ├── DeliveryMismatch              delivery_mismatch       14  yes
     ├── Interrupted                   interrupted            130  as the task says
     └── InternalError                 internal                 1  as the task says
@@ -302,6 +303,13 @@ class WriteFailed(ResultStuck):
     """The result could not be written."""
 
     code = "write_failed"
+
+
+class StaleAssets(WanError):
+    """Assets of a manifest are not up to date, or were edited by hand (``render``)."""
+
+    code = "stale"
+    default_exit = 13
 
 
 class DeliveryMismatch(WanError):

@@ -8,6 +8,7 @@ the same.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -21,6 +22,7 @@ from wan_cli.registry import BUILTIN, capabilities, who_can
 OPTION_FLAGS = {
     "watermark": "--watermark", "thinking": "--thinking", "negative": "--negative", "audio_setting": "--audio-setting",
 }  # fmt: skip
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 MOST_RESULTS = 1_000
 """Results of one call: where a provider has no count each is a task of its own, and all are written down first."""
 
@@ -48,7 +50,7 @@ def fit(job: Job, model: Model) -> Fitted:
     """Check ``job`` and translate it to ``model``. Raises ``UsageError`` or ``UnsupportedOption``; nothing was sent."""
     offer = offer_for(model, job.verb)
     warnings: list[str] = []
-    _check_prompt(job, offer)
+    _check_prompt(job.prompt, job.model, offer)
     _check_texts(job)
     _check_count(job, model, offer)
     _check_inputs(job, model, offer)
@@ -58,22 +60,28 @@ def fit(job: Job, model: Model) -> Fitted:
     return Fitted(job, tuple(warnings))
 
 
+def retold(model: Model, offer: Offer, prompt: str, seed: int | None) -> None:
+    """Check that a job that was fitted may have another prompt and seed, all else as it is. Raises ``UsageError``."""
+    _check_prompt(prompt, model.name, offer)
+    if seed is not None and (not offer.seed or seed == offer.seed_unset or not offer.seed[0] <= seed <= offer.seed[1]):
+        raise UsageError(f"--seed {seed}: {model.provider} reads it in its own way")
+
+
 def _others(able: Iterable[str], verb: str) -> str:
     names = list(able)
     return f"; {' and '.join(names)} can {verb}" if names else ""
 
 
-def _check_prompt(job: Job, offer: Offer) -> None:
-    if not job.prompt.strip():
+def _check_prompt(prompt: str, model: str, offer: Offer) -> None:
+    if not prompt.strip():
         raise UsageError("the prompt is empty", hint="give a text, @FILE or - for standard input")
-    for place, char in enumerate(job.prompt):
-        code = ord(char)
-        if (code < 0x20 and char not in "\t\n\r") or 0x7F <= code < 0xA0 or 0xD800 <= code < 0xE000:  # noqa: PLR2004
-            raise UsageError(f"the prompt has a control character (U+{ord(char):04X}) at position {place + 1}")
-    points, units = len(job.prompt), len(job.prompt.encode("utf-16-le")) // 2
+    if bad := _CONTROL.search(prompt):
+        place, code = bad.start() + 1, ord(bad[0])
+        raise UsageError(f"the prompt has a control character (U+{code:04X}) at position {place}")
+    points, units = len(prompt), len(prompt.encode("utf-16-le")) // 2
     if max(points, units) > offer.prompt_max:  # the provider may count either way (reliability.md I01)
         shown = f"{points:,} characters" + (f" ({units:,} UTF-16 units)" if units != points else "")
-        raise UsageError(f"the prompt has {shown}; {job.model} takes {offer.prompt_max:,}", hint="shorten the prompt")
+        raise UsageError(f"the prompt has {shown}; {model} takes {offer.prompt_max:,}", hint="shorten the prompt")
 
 
 def _check_texts(job: Job) -> None:

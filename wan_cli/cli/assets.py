@@ -127,8 +127,14 @@ def checked(medium: Media, offer: Offer, asset: str, path: str, notice: Callable
     """
     if medium.url:
         return medium
+    inputs = inputs_for(medium, offer, asset)
+    label = "picture" if medium.kind == "image" else medium.kind
+    return replace(medium, file=local_file(path, inputs, kind=medium.kind, label=label, notice=notice))
+
+
+def inputs_for(medium: Media, offer: Offer, asset: str) -> Inputs:
+    """Return the limits of a medium's role. Raises ``FileInvalid`` where its kind has no place."""
     inputs = offer.roles.get(medium.role) or offer.inputs or Inputs(count=(0, 0))
     if not inputs.kinds or medium.kind not in inputs.kinds:
         raise FileInvalid(f"{asset} is a {medium.kind}, which cannot stand here")
-    label = "picture" if medium.kind == "image" else medium.kind
-    return replace(medium, file=local_file(path, inputs, kind=medium.kind, label=label, notice=notice))
+    return inputs

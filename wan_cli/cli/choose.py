@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -25,12 +25,14 @@ class Candidate:
     fitted: Fitted
 
 
-def choose(app: App, job: Job, *, provider: str | None, model: str | None, need_key: bool) -> list[Candidate]:
+def choose(
+    app: App, job: Job, *, provider: str | None, model: str | None, need_key: bool, tell: Callable[[str], None]
+) -> list[Candidate]:  # fmt: skip
     """Return who will make ``job``: the first, and those that follow when it certainly did not take the job.
 
     A named provider is taken at its word; of several, those that cannot do it, or have no key, are passed over with a
     warning. When nobody is named it is the first that has a key and can do what is asked, in registry order; without
-    any key nothing is sent, and the error names the variables.
+    any key nothing is sent, and the error names the variables. ``tell`` is told who that is.
     """
     named = provider or app.config.get("provider")
     wanted = model or app.config.get("model")
@@ -52,7 +54,7 @@ def choose(app: App, job: Job, *, provider: str | None, model: str | None, need_
             refused = refused or error
         else:
             first = "first in the sandbox" if app.sandbox else "first with a key" if keyed else "first"
-            app.talk(f"provider: {name} ({first} that can do this)")
+            tell(f"provider: {name} ({first} that can do this)")
             return [found]
     if refused:
         raise refused

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from wan_cli import spend
-from wan_cli.catalog import Model
-from wan_cli.cli.assets import checked, read_media, wanted_kind
+from wan_cli.catalog import Model, Offer
+from wan_cli.cli.assets import checked, inputs_for, read_media, wanted_kind
 from wan_cli.cli.choose import Candidate, choose
 from wan_cli.cli.prompt import asset_path, read_prompt, split_words
 from wan_cli.errors import FileInvalid, UsageError
@@ -36,8 +36,17 @@ class Order:
     fingerprint: str
 
 
-def read_order(app: App, verb: Verb, words: list[str], options: Making) -> Order:
-    """Read the words, choose who makes it, and check everything that can be known here."""
+def read_order(
+    app: App, verb: Verb, words: list[str], options: Making, *, absent: frozenset[str] = frozenset(),
+    need_key: bool | None = None, tell: Callable[[str], None] | None = None,
+    look: Callable[..., Media] = checked,
+) -> Order:  # fmt: skip
+    """Read the words, choose who makes it, and check everything that can be known here.
+
+    ``absent`` are words for pictures that are not there yet (another asset of a manifest makes them first): all but
+    the pictures themselves is checked. ``tell`` is told who was chosen where nobody was named. ``look`` opens and
+    checks a file, as :func:`checked` does.
+    """
     has_prompt = options.prompt_text is not None or options.prompt_file is not None
     assets, word = split_words(words, has_prompt=has_prompt and verb != "generate")
     if verb == "generate" and assets:
@@ -67,8 +76,11 @@ def read_order(app: App, verb: Verb, words: list[str], options: Making) -> Order
         params=_params(options.param or []),
         route=None if options.route_async is None else "async" if options.route_async else "sync",
     )  # fmt: skip
-    found = choose(app, job, provider=options.provider, model=options.model, need_key=not options.dry_run)
-    candidates = _with_files(app, found, drafts)
+    found = choose(
+        app, job, provider=options.provider, model=options.model, tell=tell or app.talk,
+        need_key=not options.dry_run if need_key is None else need_key,
+    )  # fmt: skip
+    candidates = _with_files(app, found, drafts, absent, look)
     apart = any(offer_for(candidate.model, verb).count is None for candidate in candidates)
     model, fitted = candidates[0].model, candidates[0].fitted
     jobs = [replace(fitted.job, n=1, n_said=False)] * job.n if apart else [fitted.job]
@@ -87,14 +99,15 @@ def price_lines(app: App, candidate: Candidate, jobs: Sequence[Job]) -> list[spe
 
 
 def _with_files(
-    app: App, found: Sequence[Candidate], drafts: Mapping[tuple[str, str], Media]
+    app: App, found: Sequence[Candidate], drafts: Mapping[tuple[str, str], Media], absent: frozenset[str],
+    look: Callable[..., Media],
 ) -> list[Candidate]:  # fmt: skip
     """Open and check the files against each candidate's limits; who comes later and refuses one is passed over.
 
     Raises ``FileInvalid`` where the first refuses it.
     """
-    scratch = app.state / "scratch"  # standard input can be read once, so all of them are given the same copy
-    paths = {asset: asset_path(app, asset, scratch) for (_, asset), item in drafts.items() if not item.url}
+    # standard input can be read once, so all of them are given the same copy
+    paths = {asset: asset_path(app, asset) for (_, asset), item in drafts.items() if not item.url}
     candidates: list[Candidate] = []
     passed: list[str] = []
     notices: dict[str, None] = {}
@@ -102,9 +115,10 @@ def _with_files(
         offer = offer_for(model, fitted.job.verb)
         try:
             media = tuple(
-                checked(item, offer, asset, paths.get(asset, ""), notices.setdefault)
+                _coming(item, offer, asset) if asset in absent
+                else look(item, offer, asset, paths.get(asset, ""), notices.setdefault)
                 for (_, asset), item in drafts.items()
-            )
+            )  # fmt: skip
         except FileInvalid as error:
             if not candidates:
                 raise
@@ -114,6 +128,12 @@ def _with_files(
     first = candidates[0]
     warned = replace(first.fitted, warnings=(*first.fitted.warnings, *notices, *passed))
     return [Candidate(first.model, warned), *candidates[1:]]
+
+
+def _coming(medium: Media, offer: Offer, asset: str) -> Media:
+    """Check of a file that is not there yet what can be known of it: whether its kind may stand here."""
+    inputs_for(medium, offer, asset)
+    return medium
 
 
 def _params(pairs: list[str]) -> dict[str, Any]:

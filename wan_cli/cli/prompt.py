@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wan_cli.errors import FileInvalid, UsageError
@@ -104,8 +103,8 @@ def split_words(words: list[str], *, has_prompt: bool) -> tuple[list[str], str |
     return assets, last
 
 
-def asset_path(app: App, word: str, scratch: Path) -> str:
-    """Return the local path of an ASSET; ``-`` is copied from standard input into ``scratch`` first."""
+def asset_path(app: App, word: str) -> str:
+    """Return the local path of an ASSET; ``-`` is copied from standard input into the state folder first."""
     if word != "-":
         return str(app.cwd / word)
     from wan_cli.media import sniff
@@ -119,7 +118,7 @@ def asset_path(app: App, word: str, scratch: Path) -> str:
 
     digest = hashlib.sha256(data).hexdigest()
     end = (sniff(data[:512]) or "application/octet-stream").rpartition("/")[2]
-    app.private(scratch)
+    app.private(scratch := app.state / "scratch")
     path = scratch / f"stdin-{digest[:16]}.{end}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
     with os.fdopen(os.open(path, flags, 0o600), "wb") as file:

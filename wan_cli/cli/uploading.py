@@ -42,9 +42,8 @@ def bring(app: App, words: list[str], options: Uploading) -> int:
         variables = ", ".join(capabilities(taker).key_env for taker in takers)
         raise KeyMissing(f"no key is set: {variables}", hint=f"export {capabilities(takers[0]).key_env}=YOUR_KEY")
     offered = capabilities(name)
-    scratch = app.state / "scratch"
     notices: dict[str, None] = {}
-    files = [_taken(asset_path(app, word, scratch), offered, options.model, notices.setdefault) for word in words]
+    files = [_taken(asset_path(app, word), offered, options.model, notices.setdefault) for word in words]
     for text in notices:
         app.talk(f"warning: {one_line(text)}")
     found: list[Upload] = []

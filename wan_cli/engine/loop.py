@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from wan_cli.catalog import Model
 from wan_cli.engine.origins import bought_elsewhere, elsewhere
+from wan_cli.engine.pace import Pace
 from wan_cli.engine.rescue import Rescue
 from wan_cli.engine.waiting import DEADLINES_S
-from wan_cli.errors import Charged, StateUnusable
+from wan_cli.errors import Charged, StateUnusable, WanError
 from wan_cli.models import Event, Failed, Reporter, Task, TaskChanged, Warned
 from wan_cli.registry import capabilities
 from wan_cli.transport.retry import Repeats
@@ -68,21 +69,20 @@ class Engine:
     submits: int = 4
     """Purchases of one provider under way at the same time (reliability.md section 5)."""
     downloads: int = 4
+    hold_back: Callable[[Task], WanError | None] = lambda _: None  # asked before each purchase: why it is not sent
     deliver: Callable[[bytes], None] | None = None
     """Takes the bytes of a result that goes to standard output."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     abandon: asyncio.Event = field(default_factory=asyncio.Event)
     submitting: int = 0
     """Purchases whose answer is awaited right now: a first signal lets them finish."""
-    _gates: dict[str, asyncio.Semaphore] = field(default_factory=dict)
+    _paces: dict[str, Pace] = field(default_factory=dict)
     _uploads: dict[tuple[str, str], asyncio.Lock] = field(default_factory=dict)
     _unsaved: dict[str, Task] = field(default_factory=dict)
-    """What the ledger could not take, by the task's id."""
+    """What the ledger could not take, by the task's id; ``rescue`` writes that down elsewhere."""
     rescue: Rescue = field(default_factory=Rescue)
-    """Writes that down elsewhere."""
     repeats: Repeats = field(default_factory=Repeats)
-    cool_until: dict[str, float] = field(default_factory=dict)
-    """Per origin: no purchase before this time (monotonic), because the provider asked for it."""
+    cool_until: dict[str, float] = field(default_factory=dict)  # per origin: no purchase before this time (monotonic)
 
     async def run(
         self, task: Task, *, wait: bool = True, download: bool = True, limit: float | None = None,
@@ -274,9 +274,9 @@ class Engine:
         """Buy nothing at an origin for a while; a pause that is asked for never shortens another."""
         self.cool_until[origin] = max(self.cool_until.get(origin, 0.0), self.monotonic() + seconds)
 
-    def gate(self, provider: str) -> asyncio.Semaphore:
+    def pace(self, provider: str) -> Pace:
         """Return what keeps the purchases of one provider to :attr:`submits` at a time."""
-        return self._gates.setdefault(provider, asyncio.Semaphore(self.submits))
+        return self._paces.setdefault(provider, Pace(most=self.submits))
 
     def upload_turn(self, provider: str, sha256: str) -> asyncio.Lock:
         """Return what lets the tasks of one ``-n`` wait for the first to upload their file, and then find it."""

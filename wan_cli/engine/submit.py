@@ -14,9 +14,10 @@ from wan_cli.engine.compare import odd_amount
 from wan_cli.engine.expiry import stated
 from wan_cli.engine.explain import oversize, shortfall
 from wan_cli.engine.loop import Engine, Service, Stopped
+from wan_cli.engine.pace import pause_asked
 from wan_cli.engine.readback import read_back
 from wan_cli.engine.uploads import uploaded
-from wan_cli.errors import Charged, FileInvalid, InternalError, StateUnusable, WanError
+from wan_cli.errors import Charged, FileInvalid, InternalError, RateLimited, StateUnusable, WanError
 from wan_cli.models import (
     Cost,
     Done,
@@ -52,7 +53,7 @@ async def submit(engine: Engine, task: Task) -> Task:
         task = await uploaded(engine, task, service)
     except WanError as error:
         return engine.save(replace(task, state=failed(error), charged="no"))
-    async with engine.gate(task.provider):
+    async with engine.pace(task.provider):
         return await _buy(
             engine,
             task,
@@ -77,7 +78,7 @@ async def resume(engine: Engine, task: Task) -> Task:
     ended = Unclear("wan was ended before the answer came")
     remembered = 0 <= engine.now() - state.at <= engine.repeats.keyed_window_s
     if service.provider.idempotent and remembered and not task.job.prompt.startswith("sha256:"):
-        async with engine.gate(task.provider):
+        async with engine.pace(task.provider):
             again = Purchase(keyed=True, begun=state.at, doubt=ended, unclear=1, repeats=engine.repeats)
             return await _buy(engine, task, service, again)
     return _unknown(engine, task, ended)
@@ -91,7 +92,7 @@ async def resend(engine: Engine, task: Task, purchase: Purchase) -> Task:
     """
     service = engine.service(task.provider)
     task = await uploaded(engine, task, service)
-    async with engine.gate(task.provider):
+    async with engine.pace(task.provider):
         return await _buy(engine, task, service, purchase)
 
 
@@ -102,6 +103,8 @@ async def _buy(engine: Engine, task: Task, service: Service, purchase: Purchase)
     attempts = max([task.state.attempts if isinstance(task.state, Sending) else 0, *known])
     while True:
         await engine.pause(max(0.0, engine.cool_until.get(service.api.origin, 0.0) - engine.monotonic()))
+        if purchase.doubt is None and (why := engine.hold_back(task)):
+            return engine.save(replace(task, state=failed(why), charged="no"))
         attempts += 1
         if purchase.doubt is None:
             purchase.begun = engine.now()
@@ -118,21 +121,31 @@ async def _buy(engine: Engine, task: Task, service: Service, purchase: Purchase)
             answer = Refused(unusable)
         if not isinstance(answer, (Refused, Later, Unclear)):
             purchase.succeeded()
+            engine.pace(task.provider).taken()
             return _accepted(engine, task, service, answer)
         match purchase.after(answer, engine.now(), engine.rand()):
             case Again(wait, reason):
-                if isinstance(answer, Later) and answer.wait:
-                    engine.cool(service.api.origin, wait)
+                _slow_down(engine, task, service, answer, wait)
                 if purchase.doubt is None:
                     task = engine.save(replace(task, state=New(), charged="no"), f"{reason}; again in {wait:.0f} s")
                 else:
                     engine.tell(TaskChanged(task=task, note=reason))
                 await engine.pause(wait)
             case Refused(error):
+                engine.pace(task.provider).refused(error)
                 await shortfall(engine, task, service, error)
                 return engine.save(replace(task, state=failed(error), charged="no", request_id=error.request_id))
             case Unclear() as doubt:
+                engine.pace(task.provider).doubted()
                 return _unknown(engine, task, doubt, answer)
+
+
+def _slow_down(engine: Engine, task: Task, service: Service, answer: Verdict, wait: float) -> None:
+    """Let the other purchases at this provider know what this one was told."""
+    if isinstance(answer, Later) and isinstance(answer.error, RateLimited):
+        engine.pace(task.provider).slower()
+        if answer.wait:
+            engine.cool(service.api.origin, wait)
 
 
 async def _attempt(engine: Engine, task: Task, service: Service, number: int, *, repeated: bool) -> Answer | Verdict:
@@ -144,6 +157,8 @@ async def _attempt(engine: Engine, task: Task, service: Service, number: int, *,
         digest = hashlib.sha256(request.content).hexdigest()
         engine.ledger.record_attempt(task.id, number, body=body, body_sha256=digest, at=engine.now())
         response = await service.api.send(request, paid=True, sync=sync, pictures=task.job.n if sync else 0)
+        if wait := pause_asked(response.headers, engine.now()):
+            engine.cool(service.api.origin, wait)
         # what came back is durable before it is read (reliability.md R01)
         _record(engine, task, number, "answered", response.status_code, response.content)
         return response
