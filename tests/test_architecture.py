@@ -17,13 +17,13 @@ LAYERS = (
     {"__main__"},
     {"cli"},
     {"ui"},
-    {"engine", "sandbox"},
+    {"engine", "sandbox", "render"},
     {"transport", "download", "spend", "convert"},
     {"providers"},
-    {"config", "ledger", "publish", "fit", "targets"},
+    {"config", "ledger", "publish", "fit", "targets", "manifest", "lock"},
     {"fit_video"},
     {"media", "record", "registry"},
-    {"catalog", "naming", "geometry", "retry_after", "proxies"},
+    {"catalog", "naming", "geometry", "retry_after", "proxies", "intake"},
     {"text"},
     {"models"},
     {"errors"},
@@ -48,7 +48,7 @@ VAGUE = {"util", "utils", "helper", "helpers", "manager", "managers", "handler",
 
 LINES, FUNCTION_LINES = 300, 60
 LARGER = {
-    "errors.py": 340,  # one tree: the table in its docstring and a class for each line of it
+    "errors.py": 350,  # one tree: the table in its docstring and a class for each line of it
     "models.py": 360,  # the nouns, which are read together
 }
 """Files that are one thing although they are long, each with its own limit."""

@@ -1,0 +1,213 @@
+"""The lock on disk: one JSON file that is committed, and a journal beside it while a run is under way.
+
+Every change is one synced line of the journal, so a run of ten thousand assets does not write the whole lock ten
+thousand times. At the end the journal is folded into the lock; after a crash both stay, and whoever opens the lock
+next reads both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from wan_cli.errors import StateUnusable, UsageError
+from wan_cli.intake import read_regular
+from wan_cli.lock.entry import Entry
+from wan_cli.lock.text import entry_of, loads, once, pieces
+from wan_cli.text import one_line
+
+MOST_BYTES = 256 * 1024 * 1024
+_TRIES = 20
+
+if sys.platform == "win32":  # pragma: no cover - the tests run on one operating system
+    import msvcrt
+
+    def _hold(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def _hold(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+class Lock:
+    """The lock of one manifest. ``held`` for a run; without it nothing can be changed."""
+
+    def __init__(self, path: Path) -> None:
+        """Read ``path`` and the journal beside it. Raises ``UsageError``."""
+        self.path = path
+        self.journal = path.with_name(f"{path.name}.journal")
+        self.entries: dict[str, Entry] = {}
+        self._descriptor: int | None = None
+        self._changed = False
+        self._was = _digest(b""), _digest(b"")
+        self._read()
+
+    def _read(self) -> None:
+        data, journal = self._bytes(self.path), self._bytes(self.journal)
+        self._was = _digest(data), _digest(journal)
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{self.path.name}: not UTF-8", hint=f"git checkout {self.path.name}") from error
+        self.entries = loads(text, self.path.name)
+        for number, (name, block) in self._lines(journal):
+            self._changed = True
+            if block is None:
+                self.entries.pop(name, None)
+            else:
+                self.entries[name] = entry_of(block, f"{self.journal.name}:{number}: {one_line(name)}")
+
+    @staticmethod
+    def _bytes(path: Path) -> bytes:
+        try:
+            return read_regular(path, MOST_BYTES)
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read: {error.strerror}", hint=f"ls -l {path}") from error
+
+    def _lines(self, data: bytes) -> Iterator[tuple[int, tuple[str, Any]]]:
+        """Yield the journal's lines. One that a crash cut is no JSON, and what it said was not acted upon."""
+        for number, line in enumerate(data.split(b"\n"), start=1):
+            if line.startswith((b"<<<<<<< ", b"=======", b">>>>>>> ")):
+                raise self._damaged(number, "merge conflict markers; a journal is not committed")
+            try:
+                found = json.loads(line, object_pairs_hook=once)
+            except (ValueError, RecursionError):
+                continue
+            if not isinstance(found, dict) or found.keys() != {"id", "entry"} or not isinstance(found["id"], str):
+                raise self._damaged(number, "not a line of a journal")
+            yield number, (found["id"], found["entry"])
+
+    def _damaged(self, number: int, why: str) -> UsageError:
+        return UsageError(f"{self.journal.name}:{number}: {why}", hint=f"look at {self.journal}, then move it away")
+
+    # -- writing
+
+    def __enter__(self) -> Self:
+        """Become the one process that changes it. Raises ``StateUnusable`` where that cannot be."""
+        for _ in range(_TRIES):
+            descriptor = self._opened()
+            try:
+                same = os.path.samestat(os.fstat(descriptor), os.stat(self.journal))  # noqa: PTH116 - beside fstat
+            except OSError:
+                same = False
+            if same:
+                break
+            os.close(descriptor)  # whoever had it has folded it, and it is gone: what is written there is lost
+        else:
+            raise self._busy()
+        self._descriptor = descriptor
+        try:
+            if self._was != (_digest(self._bytes(self.path)), _digest(self._bytes(self.journal))):
+                raise StateUnusable(
+                    f"{self.path.name} was changed by another process meanwhile", hint="run the command again"
+                )
+        except BaseException:
+            self._descriptor = None
+            os.close(descriptor)
+            raise
+        return self
+
+    def _opened(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        try:
+            descriptor = os.open(self.journal, flags, 0o666)
+        except OSError as error:
+            raise StateUnusable(
+                f"{self.journal} cannot be written: {error.strerror}", hint=f"chmod u+w {self.path.parent}"
+            ) from error
+        try:
+            _hold(descriptor)
+        except OSError as error:
+            os.close(descriptor)
+            raise self._busy() from error
+        return descriptor
+
+    def _busy(self) -> StateUnusable:
+        return StateUnusable(
+            f"another wan render is at work on {self.path.name}", hint="wait for it; then run the command again"
+        )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Fold the journal in, and let go."""
+        if self._descriptor is None:
+            return
+        descriptor, self._descriptor = self._descriptor, None
+        try:
+            self._fold(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def put(self, name: str, entry: Entry | None) -> None:
+        """Make a change durable; ``None`` forgets the asset. Raises ``StateUnusable``: then nothing was changed."""
+        if entry == self.entries.get(name):
+            return
+        if self._descriptor is None:
+            msg = "the lock is not held"
+            raise RuntimeError(msg)
+        said = {"id": name, "entry": None if entry is None else entry.block()}
+        data = b"\n" + json.dumps(said, separators=(",", ":")).encode("ascii") + b"\n"
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise StateUnusable(
+                f"{self.journal} cannot be written: {error.strerror}",
+                hint="free space on its disk, then run the command again",
+            ) from error
+        self._changed = True
+        if entry is None:
+            self.entries.pop(name, None)
+        else:
+            self.entries[name] = entry
+
+    def _fold(self, descriptor: int) -> None:
+        """Write the lock, atomically; only then the journal goes. A disk that is full leaves both."""
+        if self._changed:
+            part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(3)}.part")
+            try:
+                with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as out:
+                    digest = hashlib.sha256()
+                    for piece in pieces(self.entries):
+                        digest.update(data := piece.encode())
+                        out.write(data)
+                    out.flush()
+                    os.fsync(out.fileno())
+                part.replace(self.path)
+                self._synced()
+            except OSError:
+                with contextlib.suppress(OSError):
+                    part.unlink()
+                return
+            self._changed = False
+            self._was = digest.digest(), _digest(b"")
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)  # where an open file cannot be removed, nothing of it is read again
+            self.journal.unlink()
+
+    def _synced(self) -> None:
+        if os.name == "posix":
+            folder = os.open(self.path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
