@@ -43,6 +43,8 @@ class Line:
     head: str
     state: str
     rest: str
+    style: str = ""
+    """How the state is shown, where its word alone does not say it."""
 
 
 def cut(text: str, cells: int, mark: str) -> str:
@@ -83,14 +85,21 @@ class Board:
         else:
             self._active[task.id] = row
 
+    def forget(self, task_id: str) -> None:
+        """Drop a task."""
+        row = self._rows.pop(task_id, None)
+        if row is not None:
+            self._states[row.state] -= 1
+            self._active.pop(task_id, None)
+
     def lines(self, width: int, height: int) -> list[Line]:
         """Return what fits into ``width`` cells and ``height`` lines, both at least 1."""
         if len(self._rows) <= min(MAX_ROWS, height):
             return [self._line(row, width) for row in self._rows.values()]
         active = islice(self._active.values(), min(MAX_ROWS, height - 1))
-        return [self._overall(width), *(self._line(row, width) for row in active)]
+        return [self._counts(width), *(self._line(row, width) for row in active)]
 
-    def _overall(self, width: int) -> Line:
+    def _counts(self, width: int) -> Line:
         counts = [f"{count} {state}" for state, count in self._states.items() if count]
         return Line(cut(f"{len(self._rows)} tasks: {', '.join(counts)}", width, self._mark), "", "")
 
@@ -103,9 +112,12 @@ class Board:
             cost(task) + (" (sandbox)" if task.sandbox else ""),
             one_line(task.handle or ""),
         ]
-        head, state = one_line(task.id) + "  ", row.state.ljust(STATE_CELLS)
+        head, state = self._head(task) + "  ", row.state.ljust(STATE_CELLS)
         rest = "  ".join(part for part in parts if part)
         return Line(head, state, cut(rest, max(1, width - cell_len(head) - len(state)), self._mark))
+
+    def _head(self, task: Task) -> str:
+        return one_line(task.id)
 
     @staticmethod
     def _progress(row: Row) -> str:

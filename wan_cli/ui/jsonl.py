@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from wan_cli.models import Task, TaskChanged, Transfer
@@ -13,6 +13,7 @@ from wan_cli.ui.wording import under_way
 if TYPE_CHECKING:
     from wan_cli.errors import WanError
     from wan_cli.models import Event, Warned
+    from wan_cli.ui.overall import AssetEnded
     from wan_cli.ui.streams import Streams
 
 TRANSFER_EVERY_S = 0.25
@@ -48,12 +49,22 @@ def request_event(request: dict[str, Any]) -> dict[str, Any]:
     return _event("request", request=request)
 
 
+def row_event(event: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the event of one row of a listing: ``plan`` or ``finding``."""
+    return _event(event, **{event: dict(row)})
+
+
+def asset_event(asset: AssetEnded) -> dict[str, Any]:
+    """Return the event of an asset that has ended."""
+    return _event("asset", asset=dict(asset.document))
+
+
 def summary_event(
-    command: str, tasks: Sequence[Task], error: WanError | None, exit_code: int, *, ok: bool
+    command: str, tasks: Sequence[Task], error: WanError | None, exit_code: int, *, ok: bool, **extra: object
 ) -> dict[str, Any]:
-    """Return the last event: how the command ends, and what it costs in each unit."""
+    """Return the last event: how the command ends, what it costs in each unit, and what the command adds."""
     return _event(
-        "summary", command=command, ok=ok, exit_code=exit_code, tasks=len(tasks), totals=totals(tasks),
+        "summary", command=command, ok=ok, exit_code=exit_code, tasks=len(tasks), totals=totals(tasks), **extra,
         error=error_object(error),
     )  # fmt: skip
 
@@ -69,7 +80,7 @@ class JsonlReporter(EventReporter):
         self._streams = streams
         self._cwd = cwd
         self._clock = clock
-        self._told: dict[tuple[str, str], float] = {}
+        self._told: dict[str, dict[str, float]] = {}
         self._held: dict[tuple[str, str], Transfer] = {}
         self._fetching: dict[str, dict[str, Any]] = {}
 
@@ -79,9 +90,14 @@ class JsonlReporter(EventReporter):
             self._transfer(event)
         elif isinstance(event, TaskChanged):
             self._release(event.task.id)
+            self._told.pop(event.task.id, None)
             self._task(task_event(event, cwd=self._cwd))
         else:
             self._write(warning_event(event))
+
+    def ended(self, asset: AssetEnded) -> None:
+        """Write the asset's event."""
+        self._write(asset_event(asset))
 
     def close(self) -> None:
         """Write what was held back."""
@@ -93,14 +109,17 @@ class JsonlReporter(EventReporter):
         task = line["task"]
         if self._fetching.get(task["id"]) != line:
             self._write(line)
-        self._fetching[task["id"]] = line if task["state"] == "downloading" else {}
+        self._fetching.pop(task["id"], None)
+        if task["state"] == "downloading":
+            self._fetching[task["id"]] = line
 
     def _transfer(self, event: Transfer) -> None:
         key, now = (event.task.id, event.name), self._clock()
-        if event.done != event.total and key in self._told and now - self._told[key] < TRANSFER_EVERY_S:
+        told = self._told.setdefault(event.task.id, {})
+        if event.done != event.total and event.name in told and now - told[event.name] < TRANSFER_EVERY_S:
             self._held[key] = event
             return
-        self._told[key] = now
+        told[event.name] = now
         self._held.pop(key, None)
         self._write(transfer_event(event))
 

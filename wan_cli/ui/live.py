@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from wan_cli.models import Warned
+from wan_cli.ui.asset_board import AssetBoard
 from wan_cli.ui.board import Board, Line
 from wan_cli.ui.messages import warning_line
 from wan_cli.ui.reporter import EventReporter
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from wan_cli.models import Event
+    from wan_cli.ui.overall import AssetEnded, Workload
     from wan_cli.ui.streams import Streams
 
 STYLES = {
@@ -73,12 +75,14 @@ class LiveReporter(EventReporter):
     back first. ``clock`` is monotonic, in seconds.
     """
 
-    def __init__(self, streams: Streams, *, clock: Callable[[], float]) -> None:
-        """Prepare; nothing is shown before the first event."""
+    def __init__(self, streams: Streams, *, clock: Callable[[], float], load: Workload | None = None) -> None:
+        """Prepare; nothing is shown before the first event. With ``load`` it is a render's: assets below a bar."""
         self._streams = streams
+        self._load = load
         self._lock = threading.Lock()
         ascii_only = not (streams.stderr.encoding or "utf-8").casefold().startswith("utf")
-        self._board = Board(clock, "..." if ascii_only else "…")
+        mark = "..." if ascii_only else "…"
+        self._board: Board = AssetBoard(clock, mark, load) if load else Board(clock, mark)
         self._live: Live | None = None
         self._console = _SteadyConsole(
             file=cast("IO[str]", _Forgiving(streams.stderr)), force_terminal=True, force_interactive=True,
@@ -89,12 +93,19 @@ class LiveReporter(EventReporter):
     def __call__(self, event: Event) -> None:
         """Take in the event; the next redraw shows it."""
         if isinstance(event, Warned):
-            self._streams.say(warning_line(event, color=self._streams.color))
+            said = self._load.named(event) if self._load else event
+            self._streams.say(warning_line(said, color=self._streams.color))
             return
         with self._lock:
             self._board.note(event)
         if self._live is None:
             self._start()
+
+    def ended(self, asset: AssetEnded) -> None:
+        """Take in the end of an asset."""
+        if isinstance(self._board, AssetBoard):
+            with self._lock:
+                self._board.ended(asset)
 
     def close(self) -> None:
         """Erase the display."""
@@ -131,5 +142,5 @@ class LiveReporter(EventReporter):
 
     @staticmethod
     def _text(line: Line) -> Text:
-        style = STYLES.get(line.state.strip(), "")
+        style = line.style or STYLES.get(line.state.strip(), "")
         return Text.assemble(line.head, (line.state, style), line.rest, no_wrap=True, overflow="crop")

@@ -36,6 +36,7 @@ HINTS = {
     "partial": "wan status",
     "download_failed": "wan wait --all",
     "write_failed": "wan wait --all",
+    "stale": "wan help render",
     "interrupted": "wan status",
     "internal": "wan status",
 }
@@ -44,7 +45,7 @@ HINTS = {
 RED, YELLOW, BOLD, OFF = "\x1b[31m", "\x1b[33m", "\x1b[1m", "\x1b[0m"
 
 
-_HERE = re.compile(r"\bwan (?:status|wait|recover|cancel|doctor --repair)\b(?!.*(?: --sandbox| --help))")
+_HERE = re.compile(r"\bwan (?:status|wait|recover|cancel|render|doctor --repair)\b(?!.*(?: --sandbox| --help))")
 
 
 def in_sandbox(hint: str, *, sandbox: bool) -> str:

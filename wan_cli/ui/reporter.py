@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from wan_cli.models import Event
+    from wan_cli.ui.overall import AssetEnded, Workload
     from wan_cli.ui.streams import Streams
 
 NARROWEST = 40
@@ -21,6 +22,9 @@ class EventReporter(ABC):
     @abstractmethod
     def __call__(self, event: Event) -> None:
         """Tell of ``event``. It never fails: nothing that is shown may stop a purchase from being collected."""
+
+    def ended(self, asset: AssetEnded) -> None:  # noqa: B027 - most say nothing of assets
+        """Tell that an asset of a render has ended."""
 
     @abstractmethod
     def close(self) -> None:
@@ -48,11 +52,12 @@ class QuietReporter(EventReporter):
 
 
 def reporter_for(
-    streams: Streams, *, cwd: str, clock: Callable[[], float], quiet: bool = False, jsonl: bool = False
-) -> EventReporter:
+    streams: Streams, *, cwd: str, clock: Callable[[], float], quiet: bool = False, jsonl: bool = False,
+    load: Workload | None = None,
+) -> EventReporter:  # fmt: skip
     """Choose: ``--jsonl`` events on stdout, ``-q`` nothing, else a live display where it works, else plain lines.
 
-    ``clock`` is monotonic, in seconds.
+    ``clock`` is monotonic, in seconds; ``load`` is a render's work, of which assets are told instead of tasks.
     """
     if jsonl:
         from wan_cli.ui.jsonl import JsonlReporter
@@ -64,7 +69,11 @@ def reporter_for(
         from wan_cli.ui.live import LiveReporter, redraws
 
         if redraws():
-            return LiveReporter(streams, clock=clock)
+            return LiveReporter(streams, clock=clock, load=load)
+    if load is not None:
+        from wan_cli.ui.plain_assets import PlainAssetsReporter
+
+        return PlainAssetsReporter(streams, load, clock=clock)
     from wan_cli.ui.plain import PlainReporter
 
     return PlainReporter(streams, quiet=quiet, clock=clock)
