@@ -258,7 +258,7 @@ def _check(ran: Ran) -> None:
 def _check_files(ran: Ran, cwd: Path, state: Path) -> None:
     """Hold an exit 0 against its promise: each file is there, is what it is said to be, and is in the ledger."""
     document = ran.json
-    if document["command"] not in ("generate", "edit", "fuse", "sequence", "wait"):
+    if document["command"] not in ("generate", "edit", "fuse", "sequence", "wait", "render"):
         return
     for task in document["tasks"]:
         assert task["state"] == "succeeded", task

@@ -63,11 +63,11 @@ def test_the_wheel_has_the_code_and_its_data(wheel: zipfile.ZipFile) -> None:
 
 
 def test_the_wheel_has_nothing_else(wheel: zipfile.ZipFile) -> None:
-    """Beside the package there is only the metadata, with the licence; the package holds code, TOML and JSON."""
+    """Beside the package there is only the metadata, with the licence; in it are code, TOML, JSON and a style."""
     others = {name.partition("/")[2] for name in wheel.namelist() if not name.startswith("wan_cli/")}
     assert others == {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
     kinds = {Path(name).suffix for name in wheel.namelist() if name.startswith("wan_cli/")}
-    assert kinds == {".py", ".toml", ".json", ".typed"}
+    assert kinds == {".py", ".toml", ".json", ".css", ".typed"}
 
 
 def test_the_command_is_wan(wheel: zipfile.ZipFile) -> None:
@@ -76,10 +76,10 @@ def test_the_command_is_wan(wheel: zipfile.ZipFile) -> None:
 
 
 def test_the_main_job_needs_no_extra(wheel: zipfile.ZipFile) -> None:
-    """What is required without an extra is what the code imports: six libraries."""
+    """What is required without an extra is what the code imports: seven libraries."""
     required = Parser().parsestr(_metadata(wheel, "METADATA")).get_all("Requires-Dist") or []
     plain = {re.split(r"[^a-z-]", line)[0] for line in required if "extra ==" not in line}
-    assert plain == {"typer", "httpx", "rich", "pydantic", "platformdirs", "pillow"}
+    assert plain == {"typer", "httpx", "rich", "pydantic", "platformdirs", "pillow", "tomlkit"}
 
 
 def test_the_top_level_is_tidy() -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 import httpx
 import pytest
 import typer
+from PIL import Image
 from pydantic import BaseModel
 
 from wan_cli.catalog import Capabilities
@@ -37,6 +38,7 @@ from wan_cli.config.shapes import (
     UserDefaults,
     UserFile,
 )
+from wan_cli.manifest.shape import Document
 from wan_cli.models import Done, Job, Pending
 from wan_cli.naming import FIELDS
 from wan_cli.providers import load
@@ -79,6 +81,18 @@ def _named(block: Block) -> str:
     return f"line {block.line}"
 
 
+def _lay_manifest(block: Block, folder: Path) -> None:
+    """Put the page's own manifest, and what it names, where a block uses it."""
+    if "assets.toml" not in block.text:
+        return
+    (manifest,) = [one.text for one in _of("toml") if one.text.startswith("# assets.toml\n")]
+    (folder / "assets.toml").write_text(manifest, encoding="utf-8")
+    (folder / "prompts").mkdir()
+    (folder / "prompts" / "poster.txt").write_text("a travel poster\n", encoding="utf-8")
+    (folder / "refs").mkdir()
+    Image.new("RGB", (400, 400), "white").save(folder / "refs" / "logo.png")
+
+
 def _run(script: str, folder: Path, *, state: Path, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a script with bash, both its streams in one, after checking that its tools are here."""
     bash = shutil.which("bash")
@@ -107,6 +121,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("block", [block for block in _of("sh") if not block.unrun], ids=_named)
 def test_commands_succeed(block: Block, folder: Path, tmp_path: Path) -> None:
     """Each shell block ends well, every command of it, and leaves the files that it names with -o."""
+    _lay_manifest(block, folder)
     ends = "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT"
     ran = _run(f"set -e\n{ends}\n{block.text.removeprefix(INSTALL)}", folder, state=tmp_path / "state")
     assert ran.returncode == 0, ran.stdout
@@ -133,6 +148,7 @@ def _pattern(lines: list[str]) -> str:
 @pytest.mark.parametrize("block", _of("console"), ids=_named)
 def test_commands_print_what_is_shown(block: Block, folder: Path, tmp_path: Path) -> None:
     """Each command prints the lines below it, and succeeds unless an error is shown."""
+    _lay_manifest(block, folder)
     told = _told(block.text)
     after = "code=$?; printf '\\001%d\\002' $code; (exit $code)"
     ran = _run("\n".join(f"{command}\n{after}" for command, _ in told), folder, state=tmp_path / "state")
@@ -144,9 +160,13 @@ def test_commands_print_what_is_shown(block: Block, folder: Path, tmp_path: Path
         assert (code == "0") is not any(line.startswith("error: ") for line in shown), f"$ {command}\n{seen}"
 
 
-@pytest.mark.parametrize("block", _of("yaml"), ids=_named)
-def test_the_workflow_runs_twice_and_buys_once(block: Block, folder: Path, tmp_path: Path) -> None:
-    """The script of the workflow succeeds, and when the job is started again it buys nothing."""
+def test_the_workflow_runs_twice_and_buys_once(folder: Path, tmp_path: Path) -> None:
+    """The script of the first workflow succeeds, and when the job is started again it buys nothing.
+
+    The others are those of ``wan render``: ``tests/e2e/test_recipes.py`` runs them.
+    """
+    block, *others = _of("yaml")
+    assert all("wan render assets.toml" in other.text for other in others)
     (step,) = re.findall(r"- run: \|\n((?: {10}.*\n)+)", block.text)
     (folder / "prompts").mkdir()
     (folder / "prompts" / "hero.txt").write_text("a lighthouse at dawn, wide shot\n", encoding="utf-8")
@@ -223,7 +243,8 @@ def _options() -> set[str]:
     commands = [group, *(group.get_command(context, name) for name in COMMANDS)]
     parameters = [parameter for command in commands if command for parameter in command.params]
     own = {option for parameter in parameters for option in [*parameter.opts, *parameter.secondary_opts]}
-    return own | {"--fail-with-body"}  # curl's
+    others = {"--fail-with-body", "--cached", "--quiet", "--rebase", "--allow-empty", "--no-edit"}
+    return own | others  # of curl and git
 
 
 def test_every_option_exists() -> None:
@@ -237,8 +258,9 @@ def _fields(shape: type[BaseModel]) -> set[str]:
 
 
 def test_every_setting_is_shown() -> None:
-    """The two example files are valid, and with their comments name every field there is."""
-    user, project = [block.text for block in _of("toml")]
+    """The example files are valid, and with their comments name every field there is."""
+    manifest, user, project = [block.text for block in _of("toml")]
+    Document.model_validate(tomllib.loads(manifest))
     UserFile.model_validate(tomllib.loads(user))
     ProjectFile.model_validate(tomllib.loads(project))
     words = set(re.findall(r"\w+", user))

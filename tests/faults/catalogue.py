@@ -236,16 +236,7 @@ THREATS: Mapping[str, str] = {
     "S27": "the HTTP library goes stale",
 }
 
-_NO_MANIFEST = "there are no manifests yet; what a project's `wan.toml` may say is proven by threats S3 to S6"
-_NO_BATCH = "there are no batches yet: every call buys what it names"
-ABSENT: Mapping[str, str] = {
-    "C06": _NO_MANIFEST,
-    "C08": _NO_MANIFEST,
-    "C09": _NO_MANIFEST,
-    "C10": _NO_BATCH,
-    "C16": _NO_BATCH,
-    "C17": _NO_BATCH,
-}
+ABSENT: Mapping[str, str] = {}
 """Rows that cannot apply, each with the reason."""
 
 

@@ -39,9 +39,6 @@ EXITS = {
 SHELL = frozenset({"chmod", "chown", "sudo", "export", "unset", "mv", "pip", "echo", "df"})
 """What a hint that is a command begins with, beside ``wan``."""
 
-UNREACHED = {"stale": "only render --check ends so"}
-"""Codes of the interface that no command of this version can end with, each with its reason."""
-
 
 @dataclass(frozen=True)
 class Case:
@@ -125,6 +122,11 @@ def stopped(cli: Cli, _: object) -> None:
     cli.engine["sleep"] = interrupted
 
 
+def unrendered(cli: Cli, _: object) -> None:
+    """Write a manifest of which nothing was rendered."""
+    cli.write("assets.toml", '[[asset]]\nid = "hero"\nprompt = "a fox"\nprovider = "rivya"\n')
+
+
 def buggy(_: Cli, patch: pytest.MonkeyPatch) -> None:
     """Break the program."""
 
@@ -196,6 +198,7 @@ CASES = [
     Case(errors.Partial, (*MV, "-n", "2"), "yes", fewer),
     Case(errors.DownloadFailed, RV, "yes", down),
     Case(errors.WriteFailed, ("wait", "--all"), "yes", spoilt_folder),
+    Case(errors.StaleAssets, ("render", "assets.toml", "--check"), "no", unrendered),
     Case(errors.DeliveryMismatch, (*RV, "-s", "1K", "--strict"), "yes", smaller),
     Case(errors.Interrupted, RV, "yes", stopped),
     Case(errors.InternalError, RV, "unknown", buggy),
@@ -286,11 +289,10 @@ def test_every_class_is_driven() -> None:
     assert {case.kind for case in CASES} == {kind for kind in classes() if kind.__module__ == errors.__name__} - groups
 
 
-def test_every_code_of_the_interface_is_a_class_or_has_a_reason() -> None:
-    """The codes that scripts read are those of the classes; what is not reachable yet is named."""
+def test_every_code_of_the_interface_is_a_class() -> None:
+    """The codes that scripts read are those of the classes."""
     known = {kind.code for kind in classes() if kind.__module__ == errors.__name__}
-    assert known | set(UNREACHED) == set(EXITS)
-    assert not known & set(UNREACHED)
+    assert known == set(EXITS)
     for kind in classes() - {errors.WanError}:
         assert kind.default_exit == EXITS[kind.code]
 

@@ -13,24 +13,24 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Mapping, MutableMapping
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import httpx
 import pytest
 from PIL import Image
 from support_cli import Cli, drawn
+from support_port import Server
 
 from wan_cli.errors import ConfigInvalid
 from wan_cli.registry import BUILTIN
 from wan_cli.sandbox import serve
 from wan_cli.sandbox.faults import parse_all
-from wan_cli.sandbox.port import Port, base_urls, exports
+from wan_cli.sandbox.port import Port, base_urls
 from wan_cli.sandbox.transport import CONTRACTS
-from wan_cli.sandbox.world import NeedsExtraError, World
+from wan_cli.sandbox.world import NeedsExtraError
 
 MV = ("generate", "a fox", "-p", "modelverse", "--sync", "-s", "1K")
 RV = ("generate", "a fox", "-p", "rivya", "-s", "1K")
@@ -42,46 +42,6 @@ WORDS = {
     "toapis": ("generate", "a fox", "-p", "toapis", "-m", "wan2.7-video", "-d", "5"),
 }
 needs_uvicorn = pytest.mark.skipif(importlib.util.find_spec("uvicorn") is None, reason="uvicorn is not installed")
-
-
-class Server:
-    """The server inside this process, on a free port, with drawings that take no time."""
-
-    def __init__(self, folder: Path, *faults: str, **world: Any) -> None:
-        self.folder = folder
-        self._bound = serve.bind("127.0.0.1", 0)
-        self.url = self._bound.url
-        self._server: Any = None
-        self._ready = threading.Event()
-        parts = {"latency": 0.0, "draw": drawn, **world}
-
-        def ready(server: Any) -> None:
-            self._server = server
-            self._ready.set()
-
-        self._thread = threading.Thread(
-            target=lambda: serve.serve(self._bound, folder, faults=parse_all(faults), ready=ready, **parts)
-        )
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        assert self._ready.wait(10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.should_exit = True
-        self._thread.join(10)
-        assert not self._thread.is_alive()
-
-    @property
-    def env(self) -> dict[str, str]:
-        """Return the variables that the server's lines set."""
-        return dict(line.removeprefix("export ").split("=", 1) for line in exports(self.url))
-
-    @property
-    def purchases(self) -> int:
-        """Return how many orders were charged."""
-        return len(World(self.folder).purchases())
 
 
 # -- wan as its client ---------------------------------------------------------------------------------------------

@@ -264,12 +264,12 @@ class App:
         self.streams.out(dumps(document(self.command, tasks, error, code, ok=code == 0, extra=extra)))
         return code
 
-    def summary(self, tasks: list[Task], error: WanError | None, code: int) -> int:
+    def summary(self, tasks: list[Task], error: WanError | None, code: int, **extra: Any) -> int:
         """Print the last line of the event stream."""
         from wan_cli.ui.document import jsonl_line
         from wan_cli.ui.jsonl import summary_event
 
-        self.streams.out(jsonl_line(summary_event(self.command, tasks, error, code, ok=code == 0)))
+        self.streams.out(jsonl_line(summary_event(self.command, tasks, error, code, ok=code == 0, **extra)))
         return code
 
     def fail(self, error: WanError) -> int:

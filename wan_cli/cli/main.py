@@ -34,6 +34,8 @@ COMMANDS = {
     "wait": "Collect what is outstanding: wait, download, verify.",
     "cancel": "Cancel a task, where the provider can.",
     "recover": "Decide about a task whose purchase is unknown.",
+    "render": "Render a project's assets from one file: what is missing, stale or changed.",
+    "keep": "Put something already made into manifest and lock, without buying it again.",
     "models": "Show providers, models, options, limits and prices.",
     "auth": "Show where keys come from.",
     "config": "Show the effective settings.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from wan_cli import errors
@@ -104,7 +104,7 @@ def overall(
 
     What it says of money is true of all ``tasks``, whose ``ends`` are in the same order.
     """
-    decisive = _decisive(ends, signal)
+    decisive = deciding(ends, signal)
     if decisive is None or len(ends) == 1:
         return decisive
     charged = _charged(tasks, ends)
@@ -119,7 +119,7 @@ def overall(
     return told
 
 
-def _decisive(ends: Sequence[WanError | None], signal: int | None) -> WanError | None:
+def deciding(ends: Sequence[WanError | None], signal: int | None) -> WanError | None:
     """Choose among the ends of the tasks (interface.md, section 4)."""
     bad = [error for error in ends if error is not None]
     if not bad:
@@ -141,7 +141,12 @@ def _decisive(ends: Sequence[WanError | None], signal: int | None) -> WanError |
 
 def _charged(tasks: Sequence[Task], ends: Sequence[WanError | None]) -> errors.Charged:
     """Say of several tasks whether anything was charged: unknown if it is of any, else yes if any was."""
-    said = {task.charged if end is None else end.charged for task, end in zip(tasks, ends, strict=True)}
+    return summed(task.charged if end is None else end.charged for task, end in zip(tasks, ends, strict=True))
+
+
+def summed(charges: Iterable[errors.Charged]) -> errors.Charged:
+    """Return what is true of all: unknown if it is of any, else yes if any was charged."""
+    said = set(charges)
     return "unknown" if "unknown" in said else "yes" if "yes" in said else "no"
 
 

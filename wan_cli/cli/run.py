@@ -22,11 +22,12 @@ from wan_cli.models import Task
 from wan_cli.text import one_word
 from wan_cli.ui.document import task_document
 from wan_cli.ui.messages import say_error
-from wan_cli.ui.reporter import reporter_for
+from wan_cli.ui.reporter import EventReporter, QuietReporter, reporter_for
 
 if TYPE_CHECKING:
     from wan_cli.cli.context import App
     from wan_cli.models import Reporter
+    from wan_cli.ui.overall import Workload
 
 GRACE_S = {"SIGINT": 60.0, "SIGTERM": 5.0, "SIGHUP": 5.0}
 """Seconds a purchase under way may still take after a signal (reliability.md P06, P08: CI kills soon after)."""
@@ -53,16 +54,21 @@ class Session:
     jsonl: bool = False
     verbose: bool = False
     signal: int | None = None
+    load: Workload | None = None
+    """A render's work, where it is one."""
+    reporter: EventReporter = field(default_factory=QuietReporter)
+    """Who is told, once it runs."""
     _services: dict[str, Service] = field(default_factory=dict)
 
     def run(self, work: Callable[[Engine], Awaitable[list[Task]]]) -> list[Task]:
         """Run ``work`` with signals taken care of and the terminal left clean."""
         if self.verbose:
             self.show_requests()
-        reporter = reporter_for(
-            self.app.streams, cwd=str(self.app.cwd), clock=time.monotonic, quiet=self.quiet, jsonl=self.jsonl
-        )
-        with reporter:
+        self.reporter = reporter_for(
+            self.app.streams, cwd=str(self.app.cwd), clock=time.monotonic, quiet=self.quiet, jsonl=self.jsonl,
+            load=self.load,
+        )  # fmt: skip
+        with self.reporter as reporter:
             return asyncio.run(self._inside(reporter, work))
 
     async def _inside(self, reporter: Reporter, work: Callable[[Engine], Awaitable[list[Task]]]) -> list[Task]:

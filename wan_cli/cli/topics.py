@@ -8,7 +8,7 @@ from wan_cli.text import one_line
 EXIT_CODES = {
     0: "every file asked for is on disk and verified (--no-wait: every task accepted)",
     1: "a bug in wan; or what a command that buys nothing prints could not be written",
-    2: "usage: flags, files, unsupported option, existing or unwritable target; nothing sent",
+    2: "usage: flags, files, manifest, unsupported option, existing or unwritable target; nothing sent",
     3: "key or configuration missing, refused or unsafe; state folder or ledger unusable; nothing bought",
     4: "the provider rejected the request (validation, moderation, unknown model); nothing bought",
     5: "spend: no credits or quota, over a cap, consent missing or declined; nothing bought",
@@ -17,9 +17,9 @@ EXIT_CODES = {
     8: "still running when waiting stopped; bought: wan wait HANDLE",
     9: "unknown: it may have been bought and the answer was lost; a person decides: wan recover ID",
     10: "a bought result is gone (expired, vanished)",
-    11: "partial: fewer results than asked, or some tasks failed",
+    11: "partial: fewer results than asked, or some tasks or assets failed",
     12: "the result could not be fetched or written; it is still at the provider: wan wait HANDLE",
-    13: "rendered files are stale, missing, changed or of the sandbox; nothing bought",
+    13: "render: assets are stale, missing, changed or of the sandbox; nothing bought",
     14: "--strict: the delivery differs from the request; the files are kept",
     129: "hang-up: state saved, the command that continues is printed",
     130: "Ctrl-C: state saved, the command that continues is printed",
@@ -53,6 +53,44 @@ against your caps, and asks above 20 results.
 
 Every document and every error says what was charged: no, yes or unknown. A cost that
 is not known is null, never 0. What may have been bought is never sent again by itself: wan recover.
+"""
+
+
+RENDER = """\
+wan render assets.toml makes what is missing, stale or changed, nothing else.
+
+  --plan                     what would be made, why, and for how much
+  --check                    exit 13 unless all is up to date; no key or network
+  --only GLOB --shard I/N    some of it
+  --force  --again -n 4      anew; other takes, to choose from with wan keep
+  --accept GLOB  --prune     files as they are; what the manifest no longer has
+  --no-wait                  submit; the next run collects, on any machine
+  --report FILE              .html contact sheet, .md job summary, .xml JUnit
+
+A manifest has [defaults] and [[asset]]: the verbs' long options, and
+
+  id                         names the asset, and {id} in its output
+  verb                       generate, edit, fuse or sequence
+  images                     files, https:// addresses, "@id" of another asset
+  prompt_file                instead of prompt
+  matrix = { a = ["x"] }     one asset for each value; {a} in any text
+
+wan render --schema prints its JSON Schema; JSONL, CSV and YAML carry the same.
+
+assets.lock says what was made from what. Commit it, and tell git how to merge:
+
+  git config merge.wan.driver "wan render --merge %O %A %B"
+  echo "assets.lock text eol=lf merge=wan" >> .gitattributes
+  echo "assets.lock.journal text eol=lf merge=union" >> .gitattributes
+  printf '*.sandbox.lock\\n*.lock.journal\\n' >> .gitignore
+
+It also has what is under way. The journal beside it holds the newest lines of a
+run; after a crash it stays, and the next run folds it in. Do not delete it.
+
+  stale      the request or a reference changed   it is rendered
+  missing    no file, or never rendered           it is rendered
+  open       bought, not here yet                 it is collected
+  edited     changed by hand                      left alone; --accept, --force
 """
 
 
@@ -125,6 +163,7 @@ TOPICS = {
     "environment": _environment,
     "templates": lambda: TEMPLATES,
     "money": lambda: MONEY,
+    "render": lambda: RENDER,
     "sandbox": lambda: SANDBOX,
     "schema": _schema,
 }

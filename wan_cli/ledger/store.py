@@ -161,6 +161,11 @@ class Ledger:
         """Return the tasks that were made under the user's ``--idempotency-key``, ordered by item."""
         return self._storage.tasks("WHERE user_key = ? ORDER BY item, rowid", (user_key,))
 
+    def find_file(self, sha256: str) -> Task | None:
+        """Return the newest saved task that has a file with this content, if there is one."""
+        which = "WHERE kind = 'saved' AND instr(document, ?) ORDER BY created DESC, rowid DESC LIMIT 1"
+        return next(iter(self._storage.tasks(which, (f'"sha256":"{sha256}"',))), None)
+
     def open_tasks(self) -> list[Task]:
         """Return what may still need work (sending, pending, done and not saved, unknown), oldest first.
 

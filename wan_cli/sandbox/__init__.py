@@ -7,6 +7,7 @@ Public names
     World      everything the sandbox remembers, on disk (`wan_cli.sandbox.world`)
     InProcess  an httpx transport that answers out of a World and never opens a socket (`wan_cli.sandbox.transport`)
     CONTRACTS  name -> contract (`wan_cli.sandbox.transport`)
+    MARK       bytes near the start of every picture drawn here
     results    the file host: result pictures and uploaded files (`wan_cli.sandbox.transport`)
 
 They are loaded on first use, so that importing a sibling (`wan_cli.sandbox.draw`) costs neither httpx nor pydantic.
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     from wan_cli.sandbox.transport import CONTRACTS, InProcess, results
     from wan_cli.sandbox.world import World
 
-__all__ = ["CONTRACTS", "InProcess", "World", "results"]
+__all__ = ["CONTRACTS", "MARK", "InProcess", "World", "results"]
+
+MARK = b"wan sandbox"
+"""Stands before the pixels of every picture that the sandbox draws, in its Software field."""
 
 _HOME = {"CONTRACTS": "transport", "InProcess": "transport", "results": "transport", "World": "world"}
 

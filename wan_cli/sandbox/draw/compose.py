@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
+from wan_cli.sandbox import MARK
+
 from .palette import WHITE, Palette, luminance, mix
 from .stage import CAPTION_FREE
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # How the pictures drawn here name their maker.
-SOFTWARE = "wan sandbox"
+SOFTWARE = MARK.decode()
 
 _FAULTS = (
     OSError,

@@ -1,0 +1,269 @@
+"""The lock kept in step with the ledger: a purchase is in both before it is sent, and leaves both when it has ended."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from wan_cli.errors import StateUnusable
+from wan_cli.lock import Entry, Flight, Lock, Made
+from wan_cli.models import Cancelled, Done, Failed, Lost, New, Pending, Saved, Sending, Task, Unknown
+
+if TYPE_CHECKING:
+    from wan_cli.ledger import Ledger
+    from wan_cli.manifest import Asset
+    from wan_cli.models import State
+
+
+_APART_S = 0.01
+"""Times in the lock are rounded to the millisecond."""
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """Which asset a task is for, as which take of which request; ``inputs`` is the content of its references."""
+
+    asset: str
+    request: str
+    inputs: Mapping[str, str]
+    take: int
+
+    def _named(self) -> str:
+        inputs = json.dumps(dict(self.inputs), sort_keys=True, separators=(",", ":"))
+        return f"{self.asset}|{self.request}|{hashlib.sha256(inputs.encode()).hexdigest()}|{self.take}"
+
+    def token(self, item: int) -> str:
+        """Return the idempotency key of one task: the same on every machine (reliability.md 4.6).
+
+        It does not depend on the key's account, since a rotated key must not buy again.
+        """
+        digest = hashlib.sha256(f"wan1|render|{self._named()}|{item}".encode()).digest()
+        return "wan-" + base64.b32encode(digest[:20]).decode().lower()
+
+    def user_key(self, lock: Path) -> str:
+        """Return the name under which the ledger finds the tasks of this purchase for this lock again."""
+        return "render:" + hashlib.sha256(f"{os.path.realpath(lock)}|{self._named()}".encode()).hexdigest()[:40]
+
+    @property
+    def mark(self) -> str:
+        """What the ledger's task says of itself, so that ``wan keep`` knows which asset it was made for."""
+        return f"render|{self.request}|{self.asset}"
+
+    @classmethod
+    def of(cls, asset: str, flight: Flight) -> Purchase:
+        """Return what a flight of the lock was bought for."""
+        return cls(asset, flight.request, flight.inputs, flight.take)
+
+
+def made_for(task: Task, asset: str, request: str) -> bool:
+    """Tell whether a task was made for this asset with this request."""
+    return task.fingerprint == Purchase(asset, request, {}, 0).mark
+
+
+def next_take(entry: Entry | None) -> int:
+    """Return the take that the next purchase of an asset is: no idempotency key is used for two purchases."""
+    if entry is None:
+        return 1
+    return max(entry.take if entry.request is not None else 0, entry.tried) + 1
+
+
+def used_up(task: Task) -> bool:
+    """Tell whether a purchase was taken and brings nothing: only another take can."""
+    match task.state:
+        case Failed():
+            return task.task_id is not None or task.charged != "no"
+        case Cancelled():
+            return task.charged != "no" or task.task_id is not None
+        case Lost():
+            return True
+        case _:
+            return False
+
+
+def unbought(task: Task) -> bool:
+    """Tell whether nothing of a task was ever bought: it may be sent as if it were new."""
+    match task.state:
+        case New() | Failed() | Cancelled():
+            return not used_up(task) and task.charged == "no"
+        case _:
+            return False
+
+
+@dataclass(kw_only=True)
+class Books:
+    """Writes what the engine reports into the lock. ``purchases`` is filled before a task is begun."""
+
+    lock: Lock
+    purchases: dict[str, Purchase] = field(default_factory=dict)
+
+    def asset_of(self, task: Task) -> str:
+        """Return the id of the asset that a task is for; the task's own where it is for none."""
+        purchase = self.purchases.get(task.id)
+        return purchase.asset if purchase else task.id
+
+    def note(self, task: Task) -> None:
+        """Take in a transition. Raises ``StateUnusable``: then nothing may be sent."""
+        purchase = self.purchases.get(task.id)
+        if purchase is None or isinstance(task.state, Saved):
+            return  # what is saved leaves the lock together with the file's record, in one line
+        entry = self.lock.entries.get(purchase.asset) or Entry()
+        kept = [flight for flight in entry.open if (flight.take, flight.item) != (purchase.take, task.item)]
+        flight = _flight(task, purchase)
+        if flight is not None:
+            kept.append(flight)
+        self._put(purchase.asset, entry, kept, tried=purchase.take if used_up(task) else 0)
+
+    def _put(self, asset: str, entry: Entry, flights: Sequence[Flight], *, tried: int) -> None:
+        fresh = entry.model_copy(update={
+            "open": tuple(sorted(flights, key=lambda one: (one.take, one.item))), "tried": max(entry.tried, tried),
+        })  # fmt: skip
+        self.lock.put(asset, None if fresh == Entry() else fresh)
+
+    def finish(
+        self, asset: Asset, tasks: Sequence[Task], files: Sequence[Made], *, bought: Purchase, named: bool
+    ) -> Entry:
+        """Record an asset that is whole: its files, who made it, what it cost. ``named``: by the manifest."""
+        before = self.lock.entries.get(asset.id) or Entry()
+        ended = {(self.purchases[task.id].take, task.item) for task in tasks}
+        handles = tuple(task.handle for task in tasks if task.handle)
+        known = [task.cost.actual if task.cost.actual is not None else task.cost.estimated for task in tasks]
+        cost = None if any(amount is None for amount in known) else round(sum(filter(None, known)), 9)
+        first = tasks[0]
+        stated = asset.stated if bought.request == asset.request else {}
+        entry = Entry(
+            request=bought.request, stated=stated, inputs=dict(bought.inputs), provider=first.provider,
+            model=first.job.model, handle=handles[0] if handles else None, handles=handles if len(handles) > 1 else (),
+            seed=first.job.seed, take=max(take for take, _ in ended), tried=before.tried, cost=cost,
+            unit=first.cost.unit, files=tuple(files), pinned=None if named else first.provider,
+            open=tuple(flight for flight in before.open if (flight.take, flight.item) not in ended),
+        )  # fmt: skip
+        self.lock.put(asset.id, entry)
+        for task in tasks:
+            self.purchases.pop(task.id, None)
+        return entry
+
+
+def follow_ledger(lock: Lock, ledger: Callable[[], Ledger], *, held: bool) -> None:
+    """Drop from the lock what the ledger of this machine knows to have ended without a result, or never began.
+
+    A person may have decided about a purchase in doubt (``wan recover``); and a run that was killed between its two
+    books has written the lock's line of a purchase that was never sent. Without ``held`` only memory is changed.
+    """
+    for name, entry in list(lock.entries.items()):
+        if not entry.open:
+            continue
+        kept, tried = [], entry.tried
+        for flight in entry.open:
+            task = ledger_task(ledger(), lock.path, Purchase.of(name, flight), flight.item)
+            if task is None or not is_same(flight, task):
+                kept.append(flight)
+            elif used_up(task):
+                tried = max(tried, flight.take)
+            elif not unbought(task) or flight.task:
+                kept.append(flight)
+        if len(kept) < len(entry.open):
+            fresh = entry.model_copy(update={"open": tuple(kept), "tried": tried})
+            if held:
+                lock.put(name, None if fresh == Entry() else fresh)
+            else:
+                lock.entries[name] = fresh
+
+
+def is_same(flight: Flight, task: Task) -> bool:
+    """Tell whether a task of the ledger is the purchase that the lock has.
+
+    Two machines may have tried the same take of an asset, each on its own.
+    """
+    if flight.task and task.task_id:
+        return flight.task == task.task_id
+    return flight.id == task.id or abs(flight.at - (task.submitted_at or task.created_at)) < _APART_S
+
+
+def ledger_task(ledger: Ledger, lock: Path, purchase: Purchase, item: int) -> Task | None:
+    """Return the task that the ledger has for one item of a purchase."""
+    found = ledger.by_user_key(purchase.user_key(lock))
+    return next((task for task in reversed(found) if task.item == item), None)
+
+
+class Both:
+    """A ledger whose every saved transition is in the lock as well before anybody is told of it."""
+
+    def __init__(self, ledger: Ledger, books: Books) -> None:
+        self._ledger = ledger
+        self._books = books
+
+    def __getattr__(self, name: str) -> Any:
+        """Be the ledger in everything else."""
+        return getattr(self._ledger, name)
+
+    def save(self, task: Task) -> None:
+        """Write it into both. Raises ``StateUnusable``: then a purchase is not sent.
+
+        A purchase is in the lock first: if only the lock has it, it was not sent, and the ledger tells so. What
+        follows is in the ledger first, and goes into each of the two though the other one fails.
+        """
+        if isinstance(task.state, Sending):
+            self._books.note(task)
+            self._ledger.save(task)
+            return
+        trouble: StateUnusable | None = None
+        try:
+            self._ledger.save(task)
+        except StateUnusable as error:
+            trouble = error
+        self._books.note(task)
+        if trouble:
+            raise trouble
+
+
+def _flight(task: Task, purchase: Purchase) -> Flight | None:
+    """Return what the lock has of a task, or ``None`` where nothing of it is under way."""
+    state = _standing(task.state)
+    if state is None:
+        return None
+    return Flight(
+        state=state, request=purchase.request, inputs=dict(purchase.inputs), provider=task.provider,
+        origin=task.origin, model=task.job.model, token=task.token, at=round(task.submitted_at or task.created_at, 3),
+        key=task.key_print or "none", take=purchase.take, item=task.item, of=task.siblings, count=task.job.n,
+        task=task.task_id, id=task.id, cost=task.cost.estimated, unit=task.cost.unit,
+    )  # fmt: skip
+
+
+def _standing(state: State) -> Literal["sending", "pending", "unknown"] | None:
+    match state:
+        case Pending():
+            return "pending"
+        case Done(task_id=task_id):
+            return "pending" if task_id else "sending"  # an answer that was all is only in the ledger
+        case Sending():
+            return "sending"
+        case Unknown():
+            return "unknown"
+        case _:
+            return None
+
+
+def task_of(flight: Flight, template: Task, *, pending: Pending | None, same: bool) -> Task:
+    """Return a purchase that another machine began as a task of this one; ``template`` has its target and its job.
+
+    ``pending`` is what the adapter makes of its id. One that was only being sent can go on where the very request can
+    be made again (``same``); otherwise it is in doubt.
+    """
+    state: State = Sending(at=flight.at)
+    if pending is not None:
+        state = pending
+    elif flight.state == "unknown" or not same:
+        state = Unknown(reason="the answer to the purchase was lost on another machine, and it may have been taken")
+    return replace(
+        template, state=state, provider=flight.provider, origin=flight.origin, token=flight.token,
+        task_id=flight.task, key_print="" if flight.key == "none" else flight.key, submitted_at=flight.at,
+        created_at=flight.at, item=flight.item, siblings=flight.of,
+        charged="unknown" if flight.task is None else "yes", charge_basis="assumed",
+        cost=replace(template.cost, estimated=flight.cost, unit=flight.unit),
+    )  # fmt: skip

@@ -1,0 +1,269 @@
+"""``wan render``: reads, plans, asks the gate, runs, reports, and says how it ended."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from wan_cli import spend
+from wan_cli.cli.consent import asker, limits_of
+from wan_cli.cli.earlier import tell_of_earlier
+from wan_cli.cli.outcome import Wish
+from wan_cli.cli.rendering import telling, tidying
+from wan_cli.cli.rendering.asking import Quote, Reader
+from wan_cli.cli.rendering.books import Books, Both, follow_ledger
+from wan_cli.cli.rendering.endings import decisive
+from wan_cli.cli.rendering.works import Works
+from wan_cli.cli.run import Session, seconds
+from wan_cli.errors import UsageError, WanError
+from wan_cli.lock import Entry, Lock
+from wan_cli.manifest import Manifest, read
+from wan_cli.render.holding import refuse_pointers
+from wan_cli.render.moving import move
+from wan_cli.render.places import Places
+from wan_cli.render.plan import MAKES, Item, Plan, Wanted, plan
+from wan_cli.render.run import Result, Run
+from wan_cli.render.sight import Sight
+from wan_cli.text import one_line
+from wan_cli.ui.messages import in_sandbox
+
+if TYPE_CHECKING:
+    from wan_cli.cli.commands.render import Rendering
+    from wan_cli.cli.context import App
+    from wan_cli.engine import Engine
+    from wan_cli.ledger import Ledger
+    from wan_cli.models import Task
+
+IN_HAND = 16
+"""Assets in the works at the same time where nobody says; most of them wait for their provider."""
+_SHARD = re.compile(r"([1-9]\d{0,3})/([1-9]\d{0,3})", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One call of ``wan render``: what it reads, and what it holds that against."""
+
+    app: App
+    options: Rendering
+    manifest: Manifest
+    lock: Lock
+    sight: Sight
+    wanted: Wanted
+    places: Places
+    """Where the results of each asset go."""
+
+    def plan(self) -> Plan:
+        """Hold the manifest against lock and disk."""
+        planned = plan(
+            self.manifest, self.lock.entries, self.sight, self.wanted, places=self.places, rehearsed=self._rehearsed()
+        )
+        self.sight.remember()
+        return planned
+
+    def _rehearsed(self) -> Mapping[str, Entry]:
+        """Return the sandbox's lock beside the real one: its pictures never count, and may be replaced."""
+        path = lock_path(self.manifest.path, sandbox=True)
+        if self.app.sandbox or not path.exists():
+            return {}
+        try:
+            return Lock(path).entries
+        except WanError:  # it is nobody's truth
+            return {}
+
+
+def render(app: App, name: str | None, options: Rendering) -> int:
+    """Run ``wan render``."""
+    if options.schema:
+        return telling.print_schema(app)
+    if options.merge:
+        return tidying.merge_locks(app, *map(Path, options.merge))
+    app.use(sandbox=options.sandbox, quiet=options.quiet, play=options)
+    _check_flags(options)
+    telling.check_reports(app, options.report or ())
+    if name is None:
+        raise UsageError("MANIFEST is missing", hint="wan render assets.toml")
+    call = _call(app, name, options)
+    if options.accept or options.prune:
+        return tidying.tidy(app, call.manifest, call.lock, call.sight, options, call.plan)
+    if options.check:
+        return telling.check(app, call.manifest, call.plan(), options.report or ())
+    with nullcontext() if options.plan else call.lock:
+        return _rendered(call)
+
+
+def _call(app: App, name: str, options: Rendering) -> Call:
+    path = app.cwd / name
+    manifest = read(path, None if options.root is None else app.cwd / options.root)
+    (places := Places(manifest)).all()
+    wanted = Wanted(
+        only=options.only or (), force=options.force, again=options.again and options.count is None,
+        shard=_shard(options.shard), inputs_only=options.inputs_only,
+    )  # fmt: skip
+    return Call(
+        app=app, options=options, manifest=manifest, lock=Lock(lock_path(path, sandbox=app.sandbox)),
+        sight=Sight(manifest.root, _memory(app, path), int(app.now() * 1e9)), wanted=wanted, places=places,
+    )  # fmt: skip
+
+
+def _rendered(call: Call) -> int:
+    """Plan, and render what the gate lets pass; with ``--plan`` only tell. The lock is held, but for that."""
+    app, options, manifest = call.app, call.options, call.manifest
+    follow_ledger(call.lock, lambda: app.ledger, held=not options.plan)
+    planned = call.plan()
+    reader = Reader(app=app, manifest=manifest, tell=_once(app.talk), used=_used(manifest))
+    if options.count is not None:
+        from wan_cli.cli.rendering.takes import Choice
+
+        return Choice(call=call, planned=planned, reader=reader, number=options.count).render()
+    quotes = _quotes(planned, reader)
+    lines = [line for quote in quotes.values() for line in quote.dearest]
+    if options.plan:
+        return telling.show_plan(app, manifest, planned, quotes, lines, options.report or ())
+    refuse_pointers(manifest, {item.asset.id: item for item in planned.items}, call.sight)
+    pass_gate(app, options, lines)
+    planned = move(planned, manifest.root, call.lock, call.sight)
+    return _run(call, planned, reader, quotes, lines)
+
+
+def lock_path(manifest: Path, *, sandbox: bool) -> Path:
+    """Return where the lock of a manifest is: ``assets.lock`` beside ``assets.toml``."""
+    return manifest.with_name(f"{manifest.stem}{'.sandbox' if sandbox else ''}.lock")
+
+
+def _memory(app: App, path: Path) -> Path:
+    import hashlib
+
+    return app.state / "seen" / f"{hashlib.sha256(str(path).encode('utf-8', 'surrogateescape')).hexdigest()[:24]}.json"
+
+
+def _check_flags(options: Rendering) -> None:
+    if options.json and options.jsonl:
+        raise UsageError("--json and --jsonl exclude each other")
+    if options.plan and options.check:
+        raise UsageError("--plan and --check exclude each other")
+    if options.report and (options.accept or options.prune):
+        raise UsageError("--report goes with a run, --plan or --check", hint="leave it out")
+    if options.inputs_only and not options.check:
+        raise UsageError("--inputs-only goes with --check", hint="wan render assets.toml --check --inputs-only")
+    if options.count is not None and not options.again:
+        raise UsageError("-n goes with --again: takes to choose from", hint="wan render assets.toml --again -n 4")
+    if options.force and options.again:
+        raise UsageError("--force and --again exclude each other")
+
+
+def _shard(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    found = _SHARD.fullmatch(text)
+    if not found or int(found[1]) > int(found[2]):
+        raise UsageError(f"--shard {one_line(text)}: the part and the number of parts, such as 1/4")
+    return int(found[1]), int(found[2])
+
+
+def _once(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Return a way to say each line once."""
+    told: set[str] = set()
+
+    def tell(line: str) -> None:
+        if line not in told:
+            told.add(line)
+            say(line)
+
+    return tell
+
+
+def _used(manifest: Manifest) -> frozenset[str]:
+    return frozenset(need for asset in manifest.assets.values() for need in asset.needs)
+
+
+def _quotes(planned: Plan, reader: Reader) -> dict[str, Quote]:
+    """Read every asset that would be bought as its verb would: all that is wrong is found before anything is sent."""
+    paths = {
+        item.asset.id: [made.path for made in item.entry.files]
+        for item in planned.of("current", "edited", "moved") if item.entry and item.asset.id in reader.used
+    }  # fmt: skip
+    quotes: dict[str, Quote] = {}
+    for item in planned.items:
+        pinned = item.entry.pinned if item.entry else None
+        if item.status in MAKES:
+            quotes[item.asset.id] = reader.quote(item.asset, paths, pinned=pinned)
+        elif item.status == "open" and item.entry and (rest := _rest(item)):
+            quote = reader.quote(item.asset, paths, pinned=pinned)
+            quotes[item.asset.id] = quote.part(rest)
+    return quotes
+
+
+def _rest(item: Item) -> int:
+    """Return how many purchases of an asset are still to be made beside those under way."""
+    flights = item.entry.open if item.entry else ()
+    same = [flight for flight in flights if flight.request == item.asset.request]
+    return max(0, same[0].of - len(same)) if same and len(same) == len(flights) else 0
+
+
+def pass_gate(app: App, options: Rendering, lines: Sequence[spend.Line]) -> None:
+    """Let the purchases pass the one gate. Raises what it refuses with."""
+    limits = limits_of(app, options, yes=options.yes, max_results=options.max_results)
+    spend.check_units(lines, limits)
+    spend.check(lines, limits, ask=asker(app))
+
+
+def limit_of(call: Call) -> float | None:
+    """Return how long a task is waited for, in seconds."""
+    timeout = call.app.config.get("timeout") if call.options.timeout is None else call.options.timeout
+    return seconds(timeout) if timeout else None
+
+
+def session_of(call: Call) -> Session:
+    """Return what runs the engine."""
+    options = call.options
+    return Session(app=call.app, quiet=options.quiet, jsonl=options.jsonl, verbose=options.verbose)
+
+
+def _provider(item: Item, quotes: Mapping[str, Quote]) -> str:
+    """Return who makes an item, as far as is known before it is made."""
+    if item.status == "open" and item.entry:
+        return item.entry.open[0].provider
+    quote = quotes.get(item.asset.id)
+    return quote.model.provider if quote else ""
+
+
+def _run(
+    call: Call, planned: Plan, reader: Reader, quotes: Mapping[str, Quote], lines: Sequence[spend.Line]
+) -> int:  # fmt: skip
+    app, options, manifest, lock = call.app, call.options, call.manifest, call.lock
+    session, limit, books = session_of(call), limit_of(call), Books(lock=lock)
+    session.load = telling.workload(app, manifest, planned, lines, books.asset_of)
+    results: dict[str, Result] = {}
+    before = telling.pictures_before(manifest, planned.of("stale"), options.report or ())
+    tell_of_earlier(app)
+    app.buying = True
+
+    async def work(engine: Engine) -> list[Task]:
+        engine.ledger = cast("Ledger", Both(engine.ledger, books))
+        engine.submits = options.jobs or engine.submits
+        works = Works(
+            app=app, manifest=manifest, books=books, sight=call.sight, engine=engine, reader=reader,
+            places=call.places, wish=lambda: Wish(wait=options.wait, signal=session.signal),
+            batch=secrets.token_hex(8), limit=limit, halted=lambda: run.halted,
+        )  # fmt: skip
+        engine.hold_back = works.hold_back
+        run = Run(
+            items=planned.items, make=works.make, jobs=options.jobs or app.config.get("jobs") or IN_HAND,
+            fail_fast=not options.keep_going, results=results, lane=lambda item: _provider(item, quotes),
+            done=telling.Ended(app=app, manifest=manifest, reporter=session.reporter),
+        )  # fmt: skip
+        await run.all()
+        return []
+
+    session.run(work)
+    call.sight.remember(int(app.now() * 1e9))
+    error: WanError | None = decisive(manifest, planned.items, results, wait=options.wait, signal=session.signal)
+    for one in (error, *(result.error for result in results.values())):
+        if one is not None:
+            one.hint = in_sandbox(one.hint, sandbox=app.sandbox)
+    return telling.conclude(app, options, manifest, planned, results, before, error)

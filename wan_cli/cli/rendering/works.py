@@ -1,0 +1,288 @@
+"""One asset from plan to files: its purchase, or what is left of an earlier one; and its line in the lock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wan_cli.cli.failover import run_through
+from wan_cli.cli.outcome import Wish, deciding, task_outcome
+from wan_cli.cli.rendering.books import Books, Purchase, next_take, unbought
+from wan_cli.cli.rendering.resuming import Resuming
+from wan_cli.cli.rendering.standing import clear, foreign
+from wan_cli.errors import (
+    OutcomeUnknown,
+    ProviderUnavailable,
+    RateLimited,
+    StaleAssets,
+    StateUnusable,
+    StillRunning,
+    UsageError,
+    WanError,
+)
+from wan_cli.lock import Made
+from wan_cli.models import Cost, Done, Lost, Saved, Target, Task
+from wan_cli.render.plan import Item, content_of
+from wan_cli.render.run import Result
+
+if TYPE_CHECKING:
+    from wan_cli.cli.context import App
+    from wan_cli.cli.order import Order
+    from wan_cli.cli.rendering.asking import Reader
+    from wan_cli.engine import Engine
+    from wan_cli.lock import Flight
+    from wan_cli.manifest import Manifest
+    from wan_cli.render.places import Places
+    from wan_cli.render.sight import Sight
+
+ASKED = ("--force", "--again")
+"""Reasons that come from the call: with one of them an asset is made anew though nothing changed."""
+
+
+@dataclass(kw_only=True)
+class Works:
+    """Everything that the making of one asset needs."""
+
+    app: App
+    manifest: Manifest
+    books: Books
+    sight: Sight
+    engine: Engine
+    reader: Reader
+    places: Places
+    wish: Callable[[], Wish]
+    """What the call wants of its tasks, and the signal that has come meanwhile."""
+    batch: str
+    limit: float | None = None
+    halted: Callable[[], bool] = bool
+    """Whether nothing more is bought: ``--fail-fast``, and something failed."""
+    _held: set[str] = field(default_factory=set)
+
+    async def make(self, item: Item, may_buy: bool) -> Result:  # noqa: FBT001 - what run.Run passes
+        """Take one item as far as it goes. What goes wrong with it is in the result."""
+        try:
+            if self.engine.stop.is_set():
+                return Result(ending="stopped", why="the run was interrupted")
+            if item.status in ("current", "edited", "moved"):
+                return Result(ending=item.status)
+            entry = self.books.lock.entries.get(item.asset.id)
+            if entry is not None and entry.open:
+                return await self._resumed(item, entry.open, may_buy=may_buy)
+            return await self._made(item, may_buy=may_buy)
+        except WanError as error:
+            return Result(ending="failed", error=error)
+
+    def hold_back(self, task: Task) -> WanError | None:
+        """Say why a purchase that is about to be sent is not: the engine asks before each."""
+        again = f"wan render {self.manifest.path.name}"
+        if self.halted():
+            self._held.add(task.id)
+            return ProviderUnavailable("not sent: another asset failed, and --fail-fast buys nothing more", hint=again)
+        if self.engine.pace(task.provider).broken:
+            return RateLimited(
+                f"not sent: {task.provider} did not take several purchases in a row", hint=f"wait, then {again}"
+            )
+        return None
+
+    # -- buying
+
+    async def _made(self, item: Item, *, may_buy: bool) -> Result:
+        inputs, entry = self.inputs(item), self.books.lock.entries.get(item.asset.id)
+        same = entry is not None and entry.request == item.asset.request and dict(entry.inputs) == inputs
+        if entry is not None and same and not set(item.why).intersection(ASKED) and self._whole(entry.files):
+            return Result(ending="current", why="what it uses came out the same")
+        if not may_buy:
+            return Result(ending="stopped", why="nothing more is bought after a failure")
+        order = self.order(item)
+        if all(self.engine.pace(each.model.provider).broken for each in order.candidates):
+            return Result(ending="stopped", why=f"{order.model.provider} did not take several purchases in a row")
+        slots = range(1, len(order.jobs) + 1)
+        purchase = Purchase(item.asset.id, item.asset.request, inputs, next_take(entry))
+        ends = await self._all(self._bought(item, order, purchase, slot) for slot in slots)
+        return self._ended(item, ends, purchase, "made")
+
+    def _whole(self, files: Iterable[Made]) -> bool:
+        seen = [(made, self.sight.file(made.path)) for made in files]
+        return bool(seen) and all(found is not None and found.sha256 == made.sha256 for made, found in seen)
+
+    def inputs(self, item: Item) -> dict[str, str]:
+        """Return the content of every reference, now that all the assets it uses are there."""
+        found = dict(item.inputs)
+        for need in item.asset.needs:
+            entry = self.books.lock.entries.get(need)
+            if entry is not None and entry.files:
+                found.setdefault(f"@{need}", content_of(entry))  # else it is as it was, edited by hand perhaps
+        return found
+
+    def order(self, item: Item) -> Order:
+        """Read the asset as its verb would, with the files that are there by now."""
+        entries = self.books.lock.entries
+        entry = entries.get(item.asset.id)
+        paths = {need: [made.path for made in entries[need].files] for need in item.asset.needs if need in entries}
+        return self.reader.order(item.asset, paths, pinned=entry.pinned if entry else None)
+
+    async def _bought(self, item: Item, order: Order, purchase: Purchase, slot: int) -> Task:
+        """Buy one item of a purchase, or go on with what an earlier run of this machine wrote down."""
+        while True:
+            task, known = self._begun(item, order, purchase, slot)
+            here = known is not None and known.state.kind == "saved"
+            task = await self._through(task, order.candidates[1:] if task.state.kind == "new" else ())
+            purchase = self.books.purchases[task.id]
+            if not (here and isinstance(task.state, Lost)):
+                return task  # else its files are gone and so is the result: it was delivered once, nothing is lost
+
+    def _begun(self, item: Item, order: Order, purchase: Purchase, slot: int) -> tuple[Task, Task | None]:
+        """Write a purchase down, or find what an earlier run wrote, and return that too."""
+        resuming = self._resuming(item)
+        known, purchase = resuming.known(purchase, slot)
+        if known is not None and not unbought(known):
+            self.books.purchases[known.id] = purchase
+            return resuming.continued(known, order), known
+        ledger, line = self.app.ledger, order.lines[slot - 1]
+        task = replace(
+            self.template(item, order), job=order.jobs[slot - 1], item=slot, siblings=len(order.jobs),
+            id=known.id if known else ledger.new_id(), created_at=known.created_at if known else self.app.now(),
+            user_key=purchase.user_key(self.books.lock.path), token=purchase.token(slot), fingerprint=purchase.mark,
+            cost=Cost(estimated=None if line.amount is None else float(line.amount), unit=line.unit),
+        )  # fmt: skip
+        ledger.save(task)
+        self.books.purchases[task.id] = purchase
+        return task, known
+
+    def template(self, item: Item, order: Order) -> Task:
+        """Return a task of the asset: what all of them have in common."""
+        return Task(
+            id="", provider=order.model.provider, origin=self.app.provider(order.model.provider).origin,
+            job=order.jobs[0], provider_model=order.model.id, token="", created_at=self.app.now(),
+            target=self.target(item), sandbox=self.app.sandbox, batch=self.batch, warnings=order.fitted.warnings,
+            key_print=self.app.key_print(order.model.provider),
+        )  # fmt: skip
+
+    def target(self, item: Item) -> Target:
+        """Return where the results go. What is not ours is never overwritten: then the result is put beside it."""
+        fields = item.asset.fields
+        mine = not foreign(item, self.places, self.books.lock, self.sight)
+        return Target(
+            template=self.places.template(item.asset), overwrite=mine, convert=bool(fields.get("convert")),
+            sidecar=bool(fields.get("sidecar")),
+        )  # fmt: skip
+
+    async def _through(self, task: Task, rest: Sequence[Any] = ()) -> Task:
+        """Take a task as far as it goes; an answer that was all is brought in at once, for nobody keeps it."""
+        how = {"wait": self.wish().wait, "download": True, "limit": self.limit}
+        task = await run_through(self.app, self.engine, task, rest, **how)
+        if isinstance(task.state, Done) and task.task_id is None and not self.engine.stop.is_set():
+            task = await self.engine.run(task, wait=True, download=True, limit=self.limit)
+        return task
+
+    @staticmethod
+    async def _all(work: Iterable[Any]) -> list[Task | WanError]:
+        """Await all of it; an error of one is beside the others' tasks. Raises what is a bug."""
+        ends = await asyncio.gather(*work, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException) and not isinstance(end, WanError):
+                raise end
+        return [end for end in ends if isinstance(end, Task | WanError)]
+
+    # -- collecting
+
+    def _resuming(self, item: Item) -> Resuming:
+        return Resuming(app=self.app, manifest=self.manifest, asset=item.asset, lock=self.books.lock.path)
+
+    async def _resumed(self, item: Item, flights: Sequence[Flight], *, may_buy: bool) -> Result:
+        """Go on with what was bought before, here or on another machine; buy what is missing of it."""
+        asset, first, resuming = item.asset, flights[0], self._resuming(item)
+        group = [each for each in flights if (each.request, each.inputs) == (first.request, first.inputs)]
+        purchase, inputs = Purchase.of(asset.id, first), self.inputs(item)
+        today = first.request == asset.request and dict(first.inputs) == inputs
+        order = self._order_for(item) if today else None
+        work = [self._collected(item, resuming, flight, order) for flight in group]
+        missing = sorted({*range(1, first.of + 1)} - {flight.item for flight in group})
+        if missing and today and may_buy:
+            bought = replace(purchase, take=next_take(self.books.lock.entries.get(asset.id)))
+            bought = bought if bought.take > purchase.take else purchase
+            order = self.order(item)
+            work += [self._bought(item, order, bought, slot) for slot in missing if slot <= len(order.jobs)]
+        result = self._ended(item, await self._all(work), purchase, "collected", whole=not missing or may_buy)
+        if result.error is None and result.ending == "collected" and may_buy and not today:
+            error = StaleAssets(
+                f"{self.manifest.where(asset)}: {asset.id} was bought as it was before; that result is here, and what "
+                "the manifest says now is rendered by the next run",
+                hint=f"wan render {self.manifest.path.name}", charged="yes",
+            )  # fmt: skip
+            return replace(result, error=error)
+        return result
+
+    def _order_for(self, item: Item) -> Order | None:
+        """Read the asset as it would be bought today; what can no longer be bought can still be collected."""
+        try:
+            return self.order(item)
+        except WanError:
+            return None
+
+    async def _collected(self, item: Item, resuming: Resuming, flight: Flight, order: Order | None) -> Task:
+        task = resuming.taken_up(flight, order, self.target(item), batch=self.batch)
+        self.books.purchases[task.id] = Purchase.of(item.asset.id, flight)
+        if task.id != flight.id:
+            self.books.note(task)  # from here on it is this machine's
+        return await self._through(task)
+
+    # -- the end
+
+    def _ended(
+        self, item: Item, ends: Sequence[Task | WanError], bought: Purchase, word: str, *, whole: bool = True
+    ) -> Result:
+        """Say what became of an asset; one that is whole goes into the lock in one line with its files."""
+        wish = replace(self.wish(), strict=bool(item.asset.fields.get("strict")))
+        tasks = sorted((end for end in ends if isinstance(end, Task)), key=lambda task: task.item)
+        errors = [task_outcome(end, wish) if isinstance(end, Task) else end for end in ends]
+        wrong = deciding(errors, wish.signal)
+        if len(tasks) < len(ends) or not all(isinstance(task.state, Saved) for task in tasks):
+            return Result(ending=self._unfinished(tasks, errors), tasks=tuple(tasks), error=wrong)
+        if not whole:
+            return Result(ending="stopped", tasks=tuple(tasks), why="nothing more is bought after a failure")
+        named = bool(item.asset.fields.get("provider"))
+        before = self.books.lock.entries.get(item.asset.id)
+        try:
+            self.books.finish(item.asset, tasks, self._files(tasks), bought=bought, named=named)
+        except StateUnusable as error:  # it is bought and here; the next run finds it in the ledger
+            error.charged = "yes"
+            return Result(ending="failed", tasks=tuple(tasks), error=error)
+        clear(before.files if before else (), item, self.places, self.books.lock, self.sight)
+        kept = tuple(map(_kept, tasks))
+        return Result(ending="made" if word == "made" else "collected", tasks=kept, error=wrong)
+
+    def _unfinished(self, tasks: Sequence[Task], errors: Sequence[WanError | None]) -> Any:
+        wrong = [error for error in errors if error is not None]
+        if not wrong or all(error.exit_code == StillRunning.default_exit for error in wrong):
+            return "pending"
+        if any(error.exit_code == OutcomeUnknown.default_exit for error in wrong):
+            return "failed"
+        interrupted = all(error.exit_code > 128 for error in wrong)  # noqa: PLR2004 - 128 plus a signal
+        if interrupted or (wrong and all(task.id in self._held for task in tasks)):
+            return "stopped"
+        return "failed"
+
+    def _files(self, tasks: Sequence[Task]) -> list[Made]:
+        files = []
+        for task in tasks:
+            assert isinstance(task.state, Saved)  # noqa: S101 - just looked
+            for file in task.state.files:
+                if not Path(file.path or "").is_relative_to(self.manifest.root):
+                    raise UsageError(
+                        f"{task.name} was saved to {file.path}, and its provider keeps it no longer",
+                        hint=f"move it below {self.manifest.root}, then wan keep FILE --as ID", charged="yes",
+                    )  # fmt: skip
+                path = Path(file.path or "").relative_to(self.manifest.root).as_posix()
+                files.append(Made(path=path, sha256=file.sha256, bytes=file.bytes))
+                self.sight.learn(path, file.sha256)
+        return files
+
+
+def _kept(task: Task) -> Task:
+    """Return what is told of a task at the end: ten thousand of them are kept until then."""
+    job = replace(task.job, media=())
+    return replace(task, job=job, token="", user_key=None, fingerprint="", target=Target(template=None))
