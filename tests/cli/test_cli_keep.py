@@ -469,7 +469,7 @@ def test_a_purchase_under_way(game: Cli) -> None:
     assert game.run("render", "assets.toml", "--no-wait").code == 0
     assert game.run("generate", "a fox", "-p", "rivya", "-o", "fox.png").code == 0
     ran = refused(game, "fox.png", "--as", "hero", "--overwrite")
-    assert ran.said("hint") == "wan render assets.toml, which collects it"
+    assert ran.said("hint") == "wan render assets.toml --sandbox"
 
 
 def test_a_lock_that_is_held(game: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -541,7 +541,9 @@ def test_a_file_that_wan_did_not_make(game: Cli) -> None:
     """What the hint says works: the row is written by hand, and --accept records the file as it is."""
     game.write("art/hero.png", picture(64, 64))
     game.write("assets.toml", BASE)
-    assert refused(game, "art/hero.png", "--as", "hero").said("hint").endswith("wan render MANIFEST --accept ID")
+    assert (
+        refused(game, "art/hero.png", "--as", "hero").said("hint").endswith("wan render MANIFEST --accept ID --sandbox")
+    )
     assert game.run("render", "assets.toml", "--accept", "hero").code == 0
     holds(game, "hero")
 

@@ -85,9 +85,7 @@ def keep(app: App, what: str, options: Keeping) -> int:
 def _kept(call: Keep, found: Found, lock: Lock) -> tuple[Made, ...]:
     before = lock.entries.get(call.name)
     if before and before.open:
-        raise UsageError(
-            f"a purchase of {call.name} is under way", hint=f"wan render {call.path.name}, which collects it"
-        )
+        raise UsageError(f"a purchase of {call.name} is under way", hint=f"wan render {call.path.name}")
     old = read(call.path, call.root) if call.path.exists() else None
     there = old.assets.get(call.name) if old else None
     if old and there and _is_take(there, before, found):
