@@ -15,6 +15,14 @@ from wan_cli.cli import complete
 
 OptionsT = TypeVar("OptionsT")
 
+MaxCost = Annotated[
+    list[str] | None, typer.Option("--max-cost", metavar="AMOUNTUNIT", help="Refuse above this, e.g. 24credits.")
+]
+MaxResults = Annotated[int | None, typer.Option("--max-results", min=1, help="Refuse more results than this.")]
+UnknownCost = Annotated[bool, typer.Option("--allow-unknown-cost", help="With --max-cost: buy at unknown prices.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Consent to a large purchase.")]
+NoDownload = Annotated[bool, typer.Option("--no-download", help="Print addresses, fetch nothing.")]
+
 
 def finite(value: float | None) -> float | None:
     """Refuse ``nan`` and ``inf``, which pass for numbers."""
@@ -153,18 +161,12 @@ class Making(Choosing, Saving, Waiting, Lines, Faults, Talk):
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Buy nothing when the files exist; exit 0.")
     ] = False
-    no_download: Annotated[bool, typer.Option("--no-download", help="Print addresses, fetch nothing.")] = False
+    no_download: NoDownload = False
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the result, or only submit.")] = True
-    max_cost: Annotated[
-        list[str] | None, typer.Option("--max-cost", metavar="AMOUNTUNIT", help="Refuse above this, e.g. 24credits.")
-    ] = None
-    max_results: Annotated[int | None, typer.Option("--max-results", min=1, help="Refuse more results than this.")] = (
-        None
-    )
-    allow_unknown_cost: Annotated[
-        bool, typer.Option("--allow-unknown-cost", help="With --max-cost: buy at unknown prices.")
-    ] = False
-    yes: Annotated[bool, typer.Option("--yes", help="Consent to a large purchase.")] = False
+    max_cost: MaxCost = None
+    max_results: MaxResults = None
+    allow_unknown_cost: UnknownCost = False
+    yes: Yes = False
     idempotency_key: Annotated[
         str | None, typer.Option("--idempotency-key", metavar="TEXT", help="The same key and request never buy twice.")
     ] = None

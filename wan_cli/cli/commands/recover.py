@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from wan_cli.cli.options import Faults, Lines, Saving, Talk, Waiting, with_options
+from wan_cli.cli.options import Faults, Lines, NoDownload, Saving, Talk, UnknownCost, Waiting, with_options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,14 +27,12 @@ class Deciding(Saving, Waiting, Lines, Faults, Talk):
         str | None, typer.Option("--import", metavar="FILE", help="Read a recovery file into the ledger.")
     ] = None
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the result, or only decide.")] = True
-    no_download: Annotated[bool, typer.Option("--no-download", help="Print addresses, fetch nothing.")] = False
+    no_download: NoDownload = False
     max_cost: Annotated[
         list[str] | None,
         typer.Option("--max-cost", metavar="AMOUNTUNIT", help="With --resubmit: refuse above this, e.g. 24credits."),
     ] = None
-    allow_unknown_cost: Annotated[
-        bool, typer.Option("--allow-unknown-cost", help="With --max-cost: buy at unknown prices.")
-    ] = False
+    allow_unknown_cost: UnknownCost = False
     yes: Annotated[bool, typer.Option("--yes", help="With --resubmit: consent to paying a second time.")] = False
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from wan_cli.cli.options import Faults, Lines, Talk, with_options
+from wan_cli.cli.options import Faults, Lines, MaxCost, MaxResults, Talk, UnknownCost, Yes, with_options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,16 +58,10 @@ class Rendering(Lines, Faults, Talk):
         tuple[str, str, str] | None,
         typer.Option("--merge", metavar="BASE OURS THEIRS", help="Merge locks, as git's merge driver."),
     ] = None
-    max_cost: Annotated[
-        list[str] | None, typer.Option("--max-cost", metavar="AMOUNTUNIT", help="Refuse above this, e.g. 24credits.")
-    ] = None
-    max_results: Annotated[int | None, typer.Option("--max-results", min=1, help="Refuse more results than this.")] = (
-        None
-    )
-    allow_unknown_cost: Annotated[
-        bool, typer.Option("--allow-unknown-cost", help="With --max-cost: buy at unknown prices.")
-    ] = False
-    yes: Annotated[bool, typer.Option("--yes", help="Consent to a large purchase.")] = False
+    max_cost: MaxCost = None
+    max_results: MaxResults = None
+    allow_unknown_cost: UnknownCost = False
+    yes: Yes = False
 
 
 @with_options(Rendering)
