@@ -260,11 +260,13 @@ class Target:
     """Where the results go, resolved at submit and kept with the task.
 
     ``template`` is an absolute path whose name may hold fields, or ``None`` when nothing is to be written here
-    (``--no-download``, ``-o -``).
+    (``--no-download``, ``-o -``). ``replaces`` is the sha256 of each file that ``overwrite`` is about; ``None`` where
+    it is about whatever is there.
     """
 
     template: str | None
     overwrite: bool = False
+    replaces: tuple[str, ...] | None = None
     convert: bool = False
     sidecar: bool = False
     stdout: bool = False

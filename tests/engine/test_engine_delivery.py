@@ -306,6 +306,21 @@ def test_d15_a_taken_name_is_left_alone(stage: Stage) -> None:
     assert task.state.files[0].path == str(stage.out / "fox-2.png")
 
 
+@pytest.mark.parametrize(
+    ("there", "names"), [(b"known", ["fox.png"]), (b"edited", ["fox-2.png", "fox.png"]), (None, ["fox.png"])]
+)
+def test_what_may_be_replaced(stage: Stage, there: bytes | None, names: list[str]) -> None:
+    """Where only certain files may be replaced, one that was edited while the result was made stays as it is."""
+    stage.out.mkdir()
+    if there is not None:
+        (stage.out / "fox.png").write_bytes(there)
+    known = (hashlib.sha256(b"known").hexdigest(),)
+    task = delivered(stage, done(stage, target=into(stage, "fox.png", overwrite=True, replaces=known)))
+    assert stage.files() == names
+    assert bool(task.warnings) == (len(names) > 1)
+    assert (there == b"edited") == ((stage.out / "fox.png").read_bytes() == there)
+
+
 def test_overwriting_replaces_the_file(stage: Stage) -> None:
     """--overwrite puts the result in the place of the old file."""
     stage.out.mkdir()

@@ -7,7 +7,6 @@ the next one recognises (reliability.md P05). Nothing here ever buys.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,8 +20,9 @@ from wan_cli.engine.expiry import end_of, is_over, until
 from wan_cli.engine.loop import Engine, Service, model_of
 from wan_cli.engine.sidecar import write_sidecar
 from wan_cli.errors import DownloadFailed, WanError, WriteFailed
+from wan_cli.intake import digest_of
 from wan_cli.media import EXTENSIONS, Sniffed, inspect, mime_of_extension
-from wan_cli.models import Done, File, Lost, Output, Pending, Saved, Task, TaskChanged, Transfer
+from wan_cli.models import Done, File, Lost, Output, Pending, Saved, Target, Task, TaskChanged, Transfer
 from wan_cli.publish import Part
 from wan_cli.text import one_line
 
@@ -195,7 +195,7 @@ class _Desk:
             file = self._record(index, ready, made, final)  # the hash is durable before the name exists
             real = final
             if not _whole(file):  # else it is in place, and another file of the task was missed
-                real = ready.publish(final, overwrite=self.task.target.overwrite)
+                real = ready.publish(final, overwrite=_replaceable(self.task.target, final))
         if real != final:
             file = self._record(index, ready, made, real)
             notes.append(f"{final.name} was taken meanwhile, so the result is {real.name}")
@@ -248,16 +248,12 @@ def naming_numbers(task: Task, delivered: int) -> tuple[int, int]:
 
 def _whole(file: File) -> bool:
     """Tell whether the recorded file is on disk as recorded."""
-    if file.path is None:
-        return False
-    digest = hashlib.sha256()
-    try:
-        with open(file.path, "rb") as source:  # noqa: PTH123 - read in pieces
-            while piece := source.read(1 << 20):
-                digest.update(piece)
-    except (OSError, UnicodeEncodeError):
-        return False
-    return digest.hexdigest() == file.sha256
+    return file.path is not None and digest_of(file.path) == file.sha256
+
+
+def _replaceable(target: Target, path: Path) -> bool:
+    """Tell whether the file of that name may go: one that was edited while its successor was made stays."""
+    return target.overwrite and (target.replaces is None or digest_of(path) in (None, *target.replaces))
 
 
 def _sweep(folder: Path, task_id: str, index: int) -> None:
