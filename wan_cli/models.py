@@ -187,7 +187,7 @@ class Saved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """Refused at submit, or failed at the provider; ``code`` is one of :mod:`wan_cli.errors`."""
+    """Refused at submit (no ``task_id``), or failed as a task; ``code`` is one of :mod:`wan_cli.errors`."""
 
     code: str
     message: str
@@ -196,6 +196,7 @@ class Failed:
     provider_code: str | None = None
     http_status: int | None = None
     retry_after_s: float | None = None
+    task_id: str | None = None
     facts: Facts | None = None
     kind: Literal["failed"] = "failed"
 
@@ -205,6 +206,7 @@ class Cancelled:
     """Cancelled at the provider."""
 
     message: str = "the task was cancelled at the provider"
+    task_id: str | None = None
     facts: Facts | None = None
     kind: Literal["cancelled"] = "cancelled"
 

@@ -214,7 +214,7 @@ def learn(task: Task, answer: Answer, now: float) -> Task:
     task = replace(
         task,
         state=answer,
-        task_id=(answer.task_id if isinstance(answer, (Pending, Done)) else None) or task.task_id,
+        task_id=answer.task_id or task.task_id,
         request_id=facts.request_id or task.request_id,
         revised_prompt=facts.revised_prompt or task.revised_prompt,
         usage=facts.usage or task.usage,

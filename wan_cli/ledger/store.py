@@ -162,9 +162,10 @@ class Ledger:
         return self._storage.tasks("WHERE user_key = ? ORDER BY item, rowid", (user_key,))
 
     def find_file(self, sha256: str) -> Task | None:
-        """Return the newest saved task that has a file with this content, if there is one."""
-        which = "WHERE kind = 'saved' AND instr(document, ?) ORDER BY created DESC, rowid DESC LIMIT 1"
-        return next(iter(self._storage.tasks(which, (f'"sha256":"{sha256}"',))), None)
+        """Return the newest saved task that made a file with this content, if there is one; what it used is none."""
+        made = "EXISTS (SELECT 1 FROM json_each(document, '$.state.files') WHERE value ->> '$.sha256' = ?)"
+        which = f"WHERE kind = 'saved' AND instr(document, ?) AND {made} ORDER BY created DESC, rowid DESC LIMIT 1"
+        return next(iter(self._storage.tasks(which, (f'"sha256":"{sha256}"', sha256))), None)
 
     def open_tasks(self) -> list[Task]:
         """Return what may still need work (sending, pending, done and not saved, unknown), oldest first.

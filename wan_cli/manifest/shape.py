@@ -131,6 +131,8 @@ def meant(name: str) -> str:
     """Return what is wrong with an unknown field, and which one was probably meant."""
     import difflib
 
+    if name in Row.model_fields:
+        return "it is an asset's own, and [defaults] cannot say it"
     near = difflib.get_close_matches(name, [*Row.model_fields], n=1)
     return "not a field of an asset" + (f"; did you mean {near[0].strip('_')}?" if near else "")
 

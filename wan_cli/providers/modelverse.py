@@ -63,10 +63,10 @@ class _Task(Reply):
             parts = _ENDED_BADLY.fullmatch(text)
             return Failed(
                 code="task_failed", message=parts["message"] if parts else text,
-                provider_code=parts["code"] if parts else None, facts=self.facts(),
+                provider_code=parts["code"] if parts else None, task_id=pending.task_id, facts=self.facts(),
             )  # fmt: skip
         if status in ("cancelled", "canceled"):
-            return Cancelled(facts=self.facts())
+            return Cancelled(task_id=pending.task_id, facts=self.facts())
         note = {"pending": "queued", "queued": "queued", "running": "processing", "in_progress": "processing"}
         shown = note.get(status, f"status {self.output.task_status!r}")
         return Pending(task_id=pending.task_id, ref=pending.ref, note=shown, facts=self.facts())

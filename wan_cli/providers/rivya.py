@@ -63,7 +63,7 @@ class _Generation(Reply):
                 found = self.result or _Result()
                 return Done(outputs=outputs(found.urls or [found.primary_url]), task_id=task_id, facts=self.facts(1))
             case "cancelled" | "canceled":
-                return Cancelled(facts=self.facts(1))
+                return Cancelled(task_id=task_id, facts=self.facts(1))
             case "failed" | "failure" | "expired":
                 error = self.error or _Error()
                 return Failed(
@@ -71,6 +71,7 @@ class _Generation(Reply):
                     message=error.message or "the provider gives no reason",
                     provider_code=error.code,
                     charged=_charged(self.final_credits),
+                    task_id=task_id,
                     facts=self.facts(1),
                 )
             case "queued" | "processing" as status:

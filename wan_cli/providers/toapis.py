@@ -66,13 +66,13 @@ class _Task(Reply):
             found = [item.url for item in self.result.data] if self.result else []
             return Done(outputs=outputs([*found, self.url, first.url]), task_id=pending.task_id)
         if status in ("cancelled", "canceled"):
-            return Cancelled()
+            return Cancelled(task_id=pending.task_id)
         if status in ("failed", "failure", "expired"):
             error = self.error if isinstance(self.error, _Error) else _Error(message=self.error)
             message = error.message or self.fail_reason or "the provider gives no reason"
             code = None if error.code is None else str(error.code)
             return Failed(
-                code="task_failed", message=message, provider_code=code,
+                code="task_failed", message=message, provider_code=code, task_id=pending.task_id,
                 hint="if it was charged all the same, ask ToAPIs' support with the task id and this message",
             )  # fmt: skip
         note = _STATUS.get(status, f"status {status!r}")

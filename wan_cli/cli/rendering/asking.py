@@ -32,8 +32,8 @@ _PLAIN = (
 )  # fmt: skip
 _OWN = frozenset({"prompt", "seed", "output", "convert", "sidecar"})
 """Fields of an asset that decide neither who makes it nor what it costs."""
-_USE = re.compile(r"\Ause (-p|-m) (\S+)\Z")
-_FIELD = {"-p": "provider", "-m": "model"}
+_USE = re.compile(r"\A(?:use|add) (-p|-m|-n) (\S+)\Z")
+_FIELD = {"-p": "provider", "-m": "model", "-n": "count"}
 """A verb's hint is an option; an asset says it as a field."""
 _UNSAID = {field.name: field.default for field in dataclasses.fields(Making)}
 
@@ -128,9 +128,13 @@ def order_of(
             )  # fmt: skip
     except WanError as error:
         error.message = f"{manifest.where(asset)}: {asset.id}: {error.message}"
-        error.hint = _USE.sub(lambda found: f'{_FIELD[found[1]]} = "{found[2]}" in {manifest.path.name}', error.hint)
+        error.hint = _USE.sub(lambda found: f"{_field(found[1], found[2])} in {manifest.path.name}", error.hint)
         raise
     return order
+
+
+def _field(option: str, value: str) -> str:
+    return f"{_FIELD[option]} = {value}" if value.isdigit() else f'{_FIELD[option]} = "{value}"'
 
 
 @dataclass(frozen=True, slots=True)

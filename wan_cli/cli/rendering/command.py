@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, cast
 from wan_cli import spend
 from wan_cli.cli.consent import asker, limits_of
 from wan_cli.cli.earlier import tell_of_earlier
+from wan_cli.cli.hints import settle
 from wan_cli.cli.outcome import Wish
 from wan_cli.cli.rendering import telling, tidying
 from wan_cli.cli.rendering.asking import Quote, Reader
 from wan_cli.cli.rendering.books import Books, Both, follow_ledger
 from wan_cli.cli.rendering.endings import decisive
+from wan_cli.cli.rendering.flags import check_flags
 from wan_cli.cli.rendering.works import Works
 from wan_cli.cli.run import Session, seconds
-from wan_cli.errors import UsageError, WanError
+from wan_cli.errors import OverBudget, UsageError, WanError
 from wan_cli.lock import Entry, Lock
 from wan_cli.manifest import Manifest, read
 from wan_cli.render.holding import refuse_pointers
@@ -83,7 +85,7 @@ def render(app: App, name: str | None, options: Rendering) -> int:
     if options.merge:
         return tidying.merge_locks(app, *map(Path, options.merge))
     app.use(sandbox=options.sandbox, quiet=options.quiet, play=options)
-    _check_flags(options)
+    check_flags(options)
     telling.check_reports(app, options.report or ())
     if name is None:
         raise UsageError("MANIFEST is missing", hint="wan render assets.toml")
@@ -120,11 +122,12 @@ def _rendered(call: Call) -> int:
         from wan_cli.cli.rendering.takes import Choice
 
         return Choice(call=call, planned=planned, reader=reader, number=options.count).render()
+    refuse_pointers(manifest, {item.asset.id: item for item in planned.items}, call.sight)
     quotes = _quotes(planned, reader)
     lines = [line for quote in quotes.values() for line in quote.dearest]
+    limit_of(call)  # refused now rather than after the plan
     if options.plan:
-        return telling.show_plan(app, manifest, planned, quotes, lines, options.report or ())
-    refuse_pointers(manifest, {item.asset.id: item for item in planned.items}, call.sight)
+        return telling.show_plan(app, manifest, planned, quotes, lines, options.report or (), over=_over(call, lines))
     pass_gate(app, options, lines)
     planned = move(planned, manifest.root, call.lock, call.sight)
     return _run(call, planned, reader, quotes, lines)
@@ -139,21 +142,6 @@ def _memory(app: App, path: Path) -> Path:
     import hashlib
 
     return app.state / "seen" / f"{hashlib.sha256(str(path).encode('utf-8', 'surrogateescape')).hexdigest()[:24]}.json"
-
-
-def _check_flags(options: Rendering) -> None:
-    if options.json and options.jsonl:
-        raise UsageError("--json and --jsonl exclude each other")
-    if options.plan and options.check:
-        raise UsageError("--plan and --check exclude each other")
-    if options.report and (options.accept or options.prune):
-        raise UsageError("--report goes with a run, --plan or --check", hint="leave it out")
-    if options.inputs_only and not options.check:
-        raise UsageError("--inputs-only goes with --check", hint="wan render assets.toml --check --inputs-only")
-    if options.count is not None and not options.again:
-        raise UsageError("-n goes with --again: takes to choose from", hint="wan render assets.toml --again -n 4")
-    if options.force and options.again:
-        raise UsageError("--force and --again exclude each other")
 
 
 def _shard(text: str | None) -> tuple[int, int] | None:
@@ -210,6 +198,18 @@ def pass_gate(app: App, options: Rendering, lines: Sequence[spend.Line]) -> None
     limits = limits_of(app, options, yes=options.yes, max_results=options.max_results)
     spend.check_units(lines, limits)
     spend.check(lines, limits, ask=asker(app))
+
+
+def _over(call: Call, lines: Sequence[spend.Line]) -> WanError | None:
+    """Return what the gate would refuse the plan with; a plan needs nobody's consent. Raises ``UsageError``."""
+    limits = limits_of(call.app, call.options, yes=True, max_results=call.options.max_results)
+    spend.check_units(lines, limits)
+    try:
+        spend.check(lines, limits, ask=None)
+    except OverBudget as error:
+        settle(error, call.app.words, command=call.app.command, sandbox=call.app.sandbox)
+        return error
+    return None
 
 
 def limit_of(call: Call) -> float | None:

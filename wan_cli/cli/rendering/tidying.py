@@ -37,7 +37,7 @@ def tidy(
         if options.accept:
             accepted = _accepted(app, lock, sight, options.accept, planned())
         if options.prune:
-            gone = _pruned(app, manifest, lock, sight)
+            gone = _pruned(app, manifest, lock, sight, options.only or ("*",))
     for name in accepted:
         app.talk(f"{one_line(name)}: recorded as it is")
     for name in gone:
@@ -92,12 +92,14 @@ def _files(item: Item, sight: Sight) -> tuple[Made, ...]:
     return tuple(Made(path=path, sha256=found.sha256, bytes=found.size) for path, found in seen if found)
 
 
-def _pruned(app: App, manifest: Manifest, lock: Lock, sight: Sight) -> list[str]:
+def _pruned(app: App, manifest: Manifest, lock: Lock, sight: Sight, only: Sequence[str]) -> list[str]:
     """Forget what the manifest no longer has; a file that was edited, or is used by another asset, stays."""
     gone = []
     used = {made.path for name in manifest.assets for made in (lock.entries.get(name) or Entry()).files}
     used |= {one.value for asset in manifest.assets.values() for found in asset.references.values() for one in found}
     for name in sorted(lock.entries.keys() - manifest.assets.keys()):
+        if not any(fnmatchcase(name, glob) for glob in only):
+            continue
         entry = lock.entries[name]
         if entry.open:
             app.talk(f"{one_line(name)}: kept, for a purchase of it is under way")

@@ -12,12 +12,14 @@ from wan_cli.cli.rendering.telling.reports import write_reports
 from wan_cli.render.plan import MAKES, Item, Plan
 from wan_cli.ui.document import jsonl_line
 from wan_cli.ui.jsonl import row_event
+from wan_cli.ui.messages import say_error
 from wan_cli.ui.money import amount, number
 from wan_cli.ui.tables import table
 
 if TYPE_CHECKING:
     from wan_cli.cli.context import App
     from wan_cli.cli.rendering.asking import Quote
+    from wan_cli.errors import WanError
     from wan_cli.manifest import Manifest
 
 PLAN_COLUMNS = ("id", "status", "why", "provider", "model", "cost")
@@ -59,9 +61,13 @@ def estimate_rows(lines: Sequence[spend.Line]) -> list[dict[str, Any]]:
 
 def show_plan(
     app: App, manifest: Manifest, planned: Plan, quotes: Mapping[str, Quote], lines: Sequence[spend.Line],
-    reports: Sequence[str] = (),
+    reports: Sequence[str] = (), *, over: WanError | None = None,
 ) -> int:  # fmt: skip
-    """Print what would be made; nothing is sent. ``lines`` is the estimate, each purchase at its dearest."""
+    """Print what would be made; nothing is sent. ``lines`` is the estimate, each purchase at its dearest.
+
+    ``over`` is what a run would be refused with: the plan is shown all the same, and that is how it ends.
+    """
+    code = over.exit_code if over else 0
     rows = [item_row(item, quotes.get(item.asset.id)) for item in planned.items]
     if reports:
         said = [
@@ -70,11 +76,13 @@ def show_plan(
         ]
         write_reports(app, manifest, said, reports, what="plan", orphans=planned.orphans)
     if app.say_json == "json":
-        return app.emit([], None, 0, plan=rows, orphans=list(planned.orphans), estimate=estimate_rows(lines))
+        _told(app, over)
+        return app.emit([], over, code, plan=rows, orphans=list(planned.orphans), estimate=estimate_rows(lines))
     if app.say_json == "jsonl":
         for row in rows:
             app.streams.out(jsonl_line(row_event("plan", row)))
-        return app.summary([], None, 0, estimate=estimate_rows(lines))
+        _told(app, over)
+        return app.summary([], over, code, estimate=estimate_rows(lines))
     shown = [
         {**row, "why": "; ".join(row["why"]), "cost": amount(*row["cost"].values()) if row["id"] in quotes else ""}
         for row in rows if row["status"] != "current"
@@ -83,7 +91,12 @@ def show_plan(
     app.talk(f"{manifest.path.name}: {_summed(planned, lines)}")
     for name in planned.orphans:
         app.talk(f"{name}: no longer in the manifest; --prune removes it")
-    return 0
+    return app.fail(over) if over else 0
+
+
+def _told(app: App, over: WanError | None) -> None:
+    if over:
+        say_error(app.streams, over)
 
 
 def _summed(planned: Plan, lines: Sequence[spend.Line]) -> str:
