@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from support_cli import MODELVERSE_KEY, Cli
+from support_cli import MODELVERSE_KEY, Cli, picture
 from support_provider import FakeProvider, Say
 from support_render import answering, assets, block, elsewhere, one, prompts, refusal
 
@@ -17,6 +17,7 @@ from wan_cli.models import New, Sending, Task
 
 RENDER = ("render", "assets.toml")
 BOTH = ("rivya", "modelverse")
+GONE = Say(403, {"error": "Request has expired"})
 
 
 def edit_lock(cli: Cli, **changes: Any) -> None:
@@ -418,3 +419,79 @@ def test_a_ledger_that_fails(live: Cli, monkeypatch: pytest.MonkeyPatch) -> None
     ran = live.run(*RENDER)
     assert (ran.code, ran.lines) == (0, ["fox.png"]), ran.err
     assert live.provider.purchases == 1
+
+
+# Bought twice, and lost.
+
+
+def branched(cli: Cli, name: str = "modelverse", **fields: Any) -> None:
+    """Buy the same asset on two machines, without waiting, and merge their locks as git would."""
+    assets(cli, one("fox", provider=name, **fields))
+    base, ours, theirs = (cli.root / f"{side}.lock" for side in ("base", "ours", "theirs"))
+    base.write_text('{"wan_lock": 1, "assets": {}}', encoding="utf-8")
+    for side in (theirs, ours):
+        elsewhere(cli, side.stem)
+        assert cli.run(*RENDER, "--no-wait").code == 0
+        (cli.cwd / "assets.lock").rename(side)
+    assert cli.run("render", "--merge", str(base), str(ours), str(theirs)).code == 0
+    ours.rename(cli.cwd / "assets.lock")
+
+
+def test_bought_on_two_branches(live: Cli) -> None:
+    """Two machines bought the same take: both results come in, the first as the asset, the other beside it."""
+    live.provider.deliver = lambda order, _: picture(1024 + 16 * int(order.id.removeprefix("mv-")), 1024)
+    branched(live)
+    assert len(block(live, "fox")["open"]) == 2
+    ran = live.run(*RENDER)
+    assert ran.code == 0, ran.err
+    assert "bought twice, on two branches" in ran.err
+    assert live.files() == ["assets.lock", "assets.toml", "fox-2.png", "fox.png"]
+    assert "open" not in block(live, "fox")
+    assert [made["path"] for made in block(live, "fox")["files"]] == ["fox.png"]
+    assert live.provider.purchases == 2
+    assert live.run(*RENDER).code == 0
+    assert live.provider.purchases == 2
+
+
+def test_bought_once_on_two_branches(live: Cli) -> None:
+    """Under the same idempotency key two machines bought one task, and one result comes in."""
+    branched(live, "rivya")
+    ran = live.run(*RENDER)
+    assert ran.code == 0, ran.err
+    assert live.files() == ["assets.lock", "assets.toml", "fox.png"]
+    assert live.provider.purchases == 1
+
+
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+@pytest.mark.parametrize("name", BOTH)
+def test_a_lost_result_is_asked_for_again(live: Cli, where: str, name: str) -> None:
+    """Exit 10 leaves the purchase in the lock: the next run asks again and buys nothing."""
+    assets(live, one("fox", provider=name))
+    live.provider.always["download"] = GONE
+    ran = live.run(*RENDER)
+    assert (ran.code, ran.said("charged")) == (10, "yes"), ran.err
+    assert [flight["state"] for flight in block(live, "fox")["open"]] == ["pending"]
+    if where == "elsewhere":
+        elsewhere(live)
+    assert live.run(*RENDER).code == 10
+    live.provider.always.clear()
+    ran = live.run(*RENDER)
+    assert (ran.code, ran.lines) == (0, ["fox.png"]), ran.err
+    assert live.provider.purchases == 1
+    assert "open" not in block(live, "fox")
+
+
+def test_a_lost_result_is_bought_again_by_a_person(live: Cli) -> None:
+    """With --force what is lost for good is bought anew, and only then; the plan says what that may cost."""
+    assets(live, one("fox", provider="modelverse"))
+    live.provider.always["download"] = GONE
+    live.run(*RENDER)
+    planned = live.run(*RENDER, "--plan", "--force", "--json")
+    assert planned.json["plan"][0]["status"] == "open"
+    assert len(planned.json["estimate"]) == 1
+    ran = live.run(*RENDER, "--force")
+    assert ran.code == 10, ran.err  # the second one is lost as well
+    assert live.provider.purchases == 2
+    live.provider.always.clear()
+    assert live.run(*RENDER).code == 0
+    assert live.provider.purchases == 2

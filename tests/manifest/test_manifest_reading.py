@@ -156,7 +156,7 @@ WRONG = [
         "assets.toml:3: a: promt: not a field of an asset; did you mean prompt?",
     ),
     ("toml", "\n[defaults]\nseeed = 1\n", "assets.toml:3: defaults: seeed: not a field"),
-    ("toml", "[defaults]\nid = 'x'\n", "assets.toml:2: defaults: id: not a field"),
+    ("toml", "[defaults]\nid = 'x'\n", "assets.toml:2: defaults: id: it is an asset's own"),
     ("toml", "[defaults]\nseed = 'x'\n[[asset]]\nid = 'a'\nprompt = 'p'\n", "assets.toml:2: defaults: seed: "),
     ("toml", "[defaults]\nseed = '{x}'\n[[asset]]\nid = 'a'\nprompt = 'p'\n", "assets.toml:2: defaults: seed: "),
     ("toml", "[[asset]]\nid = 'a'\n", "assets.toml:1: a: prompt: it is missing"),

@@ -253,7 +253,9 @@ def _whole(file: File) -> bool:
 
 def _replaceable(target: Target, path: Path) -> bool:
     """Tell whether the file of that name may go: one that was edited while its successor was made stays."""
-    return target.overwrite and (target.replaces is None or digest_of(path) in (None, *target.replaces))
+    if target.replaces is None or not path.exists():
+        return target.overwrite
+    return target.overwrite and digest_of(path) in target.replaces
 
 
 def _sweep(folder: Path, task_id: str, index: int) -> None:

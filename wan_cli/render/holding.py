@@ -42,6 +42,7 @@ class Holding:
         inputs, upstream = self._inputs(asset)
         if entry is not None and entry.open:
             whys = changes(entry, asset) if entry.request else ("never rendered",)
+            whys = (*self._asked(asset), *whys)
             self.items[asset.id] = Item(asset=asset, status="open", why=whys, entry=entry, inputs=inputs)
         elif any(need.startswith("@") for need in upstream.get("absent", ())):
             why = tuple(f"{need} is not recorded yet" for need in upstream["absent"])
@@ -55,13 +56,11 @@ class Holding:
             self.items[asset.id] = self._made_before(asset, entry, inputs, (*said, *more))
 
     def _made_before(self, asset: Asset, entry: Entry, inputs: Mapping[str, str], why: tuple[str, ...]) -> Item:
-        named = self.wanted.picks(asset)
         edited, gone, moves = self._files(asset, entry)
-        forced = self.wanted.force and named
-        if edited and not forced:
+        asked = self._asked(asset)
+        if edited and asked != ("--force",):
             return Item(asset=asset, status="edited", why=why, entry=entry, inputs=inputs, edited=edited)
-        if named and (self.wanted.force or self.wanted.again):
-            why = ("--force" if self.wanted.force else "--again", *why)
+        why = (*asked, *why)
         ours = self._contents(edited)
         item = Item(asset=asset, status="current", why=why, entry=entry, inputs=inputs, moves=moves, ours=ours)
         if why or gone:
@@ -72,6 +71,12 @@ class Holding:
         if strange:
             return _with(item, status="edited", why=tuple(map(_stranger, strange)), edited=strange, moves=())
         return _with(item, status="moved", why=tuple(f"{one_line(old)} is now {one_line(new)}" for old, new in moves))
+
+    def _asked(self, asset: Asset) -> tuple[str, ...]:
+        """Return why the call itself makes an asset anew."""
+        if not self.wanted.picks(asset):
+            return ()
+        return ("--force",) if self.wanted.force else ("--again",) if self.wanted.again else ()
 
     def _files(
         self, asset: Asset, entry: Entry

@@ -74,14 +74,17 @@ def next_take(entry: Entry | None) -> int:
 
 
 def used_up(task: Task) -> bool:
-    """Tell whether a purchase was taken and brings nothing: only another take can."""
+    """Tell whether a purchase was taken and brings nothing: only another take can.
+
+    A result that seems lost can be asked about again, as long as its task has an id; only a person gives it up.
+    """
     match task.state:
         case Failed():
             return task.task_id is not None or task.charged != "no"
         case Cancelled():
             return task.charged != "no" or task.task_id is not None
         case Lost():
-            return True
+            return task.task_id is None
         case _:
             return False
 
@@ -113,11 +116,18 @@ class Books:
         if purchase is None or isinstance(task.state, Saved):
             return  # what is saved leaves the lock together with the file's record, in one line
         entry = self.lock.entries.get(purchase.asset) or Entry()
-        kept = [flight for flight in entry.open if (flight.take, flight.item) != (purchase.take, task.item)]
+        kept = [flight for flight in entry.open if not _is_of(flight, task, purchase)]
         flight = _flight(task, purchase)
         if flight is not None:
             kept.append(flight)
         self._put(purchase.asset, entry, kept, tried=purchase.take if used_up(task) else 0)
+
+    def give_up(self, task: Task) -> None:
+        """Take a purchase out of the lock: what it brought is elsewhere, or a person wants another one."""
+        purchase = self.purchases.pop(task.id)
+        entry = self.lock.entries.get(purchase.asset) or Entry()
+        kept = [flight for flight in entry.open if not _is_of(flight, task, purchase)]
+        self._put(purchase.asset, entry, kept, tried=purchase.take)
 
     def _put(self, asset: str, entry: Entry, flights: Sequence[Flight], *, tried: int) -> None:
         fresh = entry.model_copy(update={
@@ -130,18 +140,18 @@ class Books:
     ) -> Entry:
         """Record an asset that is whole: its files, who made it, what it cost. ``named``: by the manifest."""
         before = self.lock.entries.get(asset.id) or Entry()
-        ended = {(self.purchases[task.id].take, task.item) for task in tasks}
+        ended = [(task, self.purchases[task.id]) for task in tasks]
         handles = tuple(task.handle for task in tasks if task.handle)
         known = [task.cost.actual if task.cost.actual is not None else task.cost.estimated for task in tasks]
         cost = None if any(amount is None for amount in known) else round(sum(filter(None, known)), 9)
         first = tasks[0]
         stated = asset.stated if bought.request == asset.request else {}
         entry = Entry(
-            request=bought.request, stated=stated, inputs=dict(bought.inputs), provider=first.provider,
+            request=bought.request, stated=stated, inputs=in_order(bought.inputs), provider=first.provider,
             model=first.job.model, handle=handles[0] if handles else None, handles=handles if len(handles) > 1 else (),
-            seed=first.job.seed, take=max(take for take, _ in ended), tried=before.tried, cost=cost,
+            seed=first.job.seed, take=max(purchase.take for _, purchase in ended), tried=before.tried, cost=cost,
             unit=first.cost.unit, files=tuple(files), pinned=None if named else first.provider,
-            open=tuple(flight for flight in before.open if (flight.take, flight.item) not in ended),
+            open=tuple(flight for flight in before.open if not any(_is_of(flight, *one) for one in ended)),
         )  # fmt: skip
         self.lock.put(asset.id, entry)
         for task in tasks:
@@ -222,13 +232,25 @@ class Both:
             raise trouble
 
 
+def in_order(inputs: Mapping[str, str]) -> dict[str, str]:
+    """Return references as the lock has them: sorted, whichever of them was known first."""
+    return dict(sorted(inputs.items()))
+
+
+def _is_of(flight: Flight, task: Task, purchase: Purchase) -> bool:
+    """Tell whether a line of the lock is about this task; two branches may each have bought the same take."""
+    if flight.task and task.task_id and flight.task != task.task_id:
+        return False
+    return (flight.take, flight.item) == (purchase.take, task.item)
+
+
 def _flight(task: Task, purchase: Purchase) -> Flight | None:
     """Return what the lock has of a task, or ``None`` where nothing of it is under way."""
     state = _standing(task.state)
-    if state is None:
+    if state is None or used_up(task):
         return None
     return Flight(
-        state=state, request=purchase.request, inputs=dict(purchase.inputs), provider=task.provider,
+        state=state, request=purchase.request, inputs=in_order(purchase.inputs), provider=task.provider,
         origin=task.origin, model=task.job.model, token=task.token, at=round(task.submitted_at or task.created_at, 3),
         key=task.key_print or "none", take=purchase.take, item=task.item, of=task.siblings, count=task.job.n,
         task=task.task_id, id=task.id, cost=task.cost.estimated, unit=task.cost.unit,
@@ -241,6 +263,8 @@ def _standing(state: State) -> Literal["sending", "pending", "unknown"] | None:
             return "pending"
         case Done(task_id=task_id):
             return "pending" if task_id else "sending"  # an answer that was all is only in the ledger
+        case Lost():
+            return "pending"  # it is used up where it has no id
         case Sending():
             return "sending"
         case Unknown():

@@ -8,16 +8,27 @@ from typing import TYPE_CHECKING
 
 from wan_cli.cli.choose import known as named
 from wan_cli.cli.rendering.books import Purchase, is_same, ledger_task, task_of, unbought, used_up
-from wan_cli.engine.delivery import reopened
+from wan_cli.engine.delivery import reopened, sought
 from wan_cli.errors import KeyRejected, WanError
 from wan_cli.models import Job, Pending, Sending, Target, Task
 from wan_cli.registry import capabilities
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wan_cli.cli.context import App
     from wan_cli.cli.order import Order
-    from wan_cli.lock import Flight
+    from wan_cli.lock import Entry, Flight
     from wan_cli.manifest import Asset, Manifest
+
+
+def sorted_out(flights: Sequence[Flight], entry: Entry | None) -> tuple[list[Flight], list[Flight]]:
+    """Tell the purchases that make an asset from their twins: what another branch bought of the same take."""
+    done = entry.take if entry is not None and entry.request is not None else 0
+    fresh = [each for each in flights if each.take > done]
+    alike = [each for each in fresh if (each.request, each.inputs) == (fresh[0].request, fresh[0].inputs)]
+    group = list({each.item: each for each in reversed(alike)}.values())[::-1]  # the first of each item
+    return group, [each for each in flights if each.take <= done or (each in alike and each not in group)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +64,7 @@ class Resuming:
         """Return a task of the ledger as one to go on with. Raises ``WanError`` where the account is another one."""
         if task.state.kind == "saved":
             return task if self._inside(task) and self._whole(task) else reopened(task, anew=True)
+        task = sought(task)
         self.same_account(task)
         if order is not None and task.job.prompt.startswith("sha256:"):
             task = replace(task, job=replace(task.job, prompt=order.fitted.job.prompt))  # prompts are not stored here

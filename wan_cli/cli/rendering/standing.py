@@ -33,6 +33,12 @@ def foreign(item: Item, places: Places, lock: Lock, sight: Sight) -> list[str]:
     return found
 
 
+def contents(item: Item, places: Places, sight: Sight) -> tuple[str, ...]:
+    """Return the content (sha256) of the files in an asset's places as they are now."""
+    seen = map(sight.file, places.candidates(item.asset, sight.near))
+    return tuple(found.sha256 for found in seen if found is not None)
+
+
 def clear(before: Iterable[Made], item: Item, places: Places, lock: Lock, sight: Sight) -> None:
     """Remove the files that an asset had before under other names (fewer results, another format), as they were.
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from wan_cli.cli.failover import run_through
 from wan_cli.cli.outcome import Wish, deciding, task_outcome
 from wan_cli.cli.rendering.books import Books, Purchase, next_take, unbought
-from wan_cli.cli.rendering.resuming import Resuming
-from wan_cli.cli.rendering.standing import clear, foreign
+from wan_cli.cli.rendering.closing import made_files, told
+from wan_cli.cli.rendering.resuming import Resuming, sorted_out
+from wan_cli.cli.rendering.standing import clear, contents, foreign
 from wan_cli.errors import (
     OutcomeUnknown,
     ProviderUnavailable,
@@ -20,7 +21,6 @@ from wan_cli.errors import (
     StaleAssets,
     StateUnusable,
     StillRunning,
-    UsageError,
     WanError,
 )
 from wan_cli.lock import Made
@@ -132,7 +132,9 @@ class Works:
             task = await self._through(task, order.candidates[1:] if task.state.kind == "new" else ())
             purchase = self.books.purchases[task.id]
             if not (here and isinstance(task.state, Lost)):
-                return task  # else its files are gone and so is the result: it was delivered once, nothing is lost
+                return task
+            self.books.give_up(task)  # it was delivered once, and its files are gone as the result is: nothing is lost
+            purchase = replace(purchase, take=purchase.take + 1)
 
     def _begun(self, item: Item, order: Order, purchase: Purchase, slot: int) -> tuple[Task, Task | None]:
         """Write a purchase down, or find what an earlier run wrote, and return that too."""
@@ -166,8 +168,9 @@ class Works:
         fields = item.asset.fields
         mine = not foreign(item, self.places, self.books.lock, self.sight)
         return Target(
-            template=self.places.template(item.asset), overwrite=mine, convert=bool(fields.get("convert")),
-            sidecar=bool(fields.get("sidecar")),
+            template=self.places.template(item.asset), overwrite=mine,
+            replaces=contents(item, self.places, self.sight) if mine else None,
+            convert=bool(fields.get("convert")), sidecar=bool(fields.get("sidecar")),
         )  # fmt: skip
 
     async def _through(self, task: Task, rest: Sequence[Any] = ()) -> Task:
@@ -194,8 +197,11 @@ class Works:
 
     async def _resumed(self, item: Item, flights: Sequence[Flight], *, may_buy: bool) -> Result:
         """Go on with what was bought before, here or on another machine; buy what is missing of it."""
-        asset, first, resuming = item.asset, flights[0], self._resuming(item)
-        group = [each for each in flights if (each.request, each.inputs) == (first.request, first.inputs)]
+        asset, resuming = item.asset, self._resuming(item)
+        group, twins = sorted_out(flights, self.books.lock.entries.get(asset.id))
+        if not group:
+            return await self._beside(item, twins, Result(ending="collected"))
+        first = group[0]
         purchase, inputs = Purchase.of(asset.id, first), self.inputs(item)
         today = first.request == asset.request and dict(first.inputs) == inputs
         order = self._order_for(item) if today else None
@@ -206,7 +212,15 @@ class Works:
             bought = bought if bought.take > purchase.take else purchase
             order = self.order(item)
             work += [self._bought(item, order, bought, slot) for slot in missing if slot <= len(order.jobs)]
-        result = self._ended(item, await self._all(work), purchase, "collected", whole=not missing or may_buy)
+        ends = await self._all(work)
+        lost = [end for end in ends if isinstance(end, Task) and isinstance(end.state, Lost)]
+        if lost and may_buy and set(item.why).intersection(ASKED):  # a person said so
+            for task in lost:
+                self.books.give_up(task)
+            return await self._made(item, may_buy=may_buy)
+        result = self._ended(item, ends, purchase, "collected", whole=not missing or may_buy)
+        if result.ending == "collected" and twins:
+            result = await self._beside(item, twins, result)
         if result.error is None and result.ending == "collected" and may_buy and not today:
             error = StaleAssets(
                 f"{self.manifest.where(asset)}: {asset.id} was bought as it was before; that result is here, and what "
@@ -216,6 +230,18 @@ class Works:
             return replace(result, error=error)
         return result
 
+    async def _beside(self, item: Item, twins: Sequence[Flight], result: Result) -> Result:
+        """Bring in what was bought twice as well, under names of its own: the asset keeps what it has."""
+        for flight in twins:
+            task = await self._collected(item, self._resuming(item), flight, None, overwrite=False)
+            wrong = task_outcome(task, self.wish())
+            if isinstance(task.state, Saved):
+                names = ", ".join(Path(file.path or "").name for file in task.state.files)
+                self.engine.warn(task, f"{item.asset.id} was bought twice, on two branches; {names} is the other one")
+                self.books.give_up(task)
+            result = replace(result, tasks=(*result.tasks, told(task)), error=result.error or wrong)
+        return result
+
     def _order_for(self, item: Item) -> Order | None:
         """Read the asset as it would be bought today; what can no longer be bought can still be collected."""
         try:
@@ -223,8 +249,12 @@ class Works:
         except WanError:
             return None
 
-    async def _collected(self, item: Item, resuming: Resuming, flight: Flight, order: Order | None) -> Task:
-        task = resuming.taken_up(flight, order, self.target(item), batch=self.batch)
+    async def _collected(
+        self, item: Item, resuming: Resuming, flight: Flight, order: Order | None, *, overwrite: bool = True
+    ) -> Task:
+        target = self.target(item)
+        target = replace(target, overwrite=target.overwrite and overwrite)
+        task = resuming.taken_up(flight, order, target, batch=self.batch)
         self.books.purchases[task.id] = Purchase.of(item.asset.id, flight)
         if task.id != flight.id:
             self.books.note(task)  # from here on it is this machine's
@@ -247,12 +277,13 @@ class Works:
         named = bool(item.asset.fields.get("provider"))
         before = self.books.lock.entries.get(item.asset.id)
         try:
-            self.books.finish(item.asset, tasks, self._files(tasks), bought=bought, named=named)
+            files = made_files(tasks, self.manifest, self.sight)
+            self.books.finish(item.asset, tasks, files, bought=bought, named=named)
         except StateUnusable as error:  # it is bought and here; the next run finds it in the ledger
             error.charged = "yes"
             return Result(ending="failed", tasks=tuple(tasks), error=error)
         clear(before.files if before else (), item, self.places, self.books.lock, self.sight)
-        kept = tuple(map(_kept, tasks))
+        kept = tuple(map(told, tasks))
         return Result(ending="made" if word == "made" else "collected", tasks=kept, error=wrong)
 
     def _unfinished(self, tasks: Sequence[Task], errors: Sequence[WanError | None]) -> Any:
@@ -265,24 +296,3 @@ class Works:
         if interrupted or (wrong and all(task.id in self._held for task in tasks)):
             return "stopped"
         return "failed"
-
-    def _files(self, tasks: Sequence[Task]) -> list[Made]:
-        files = []
-        for task in tasks:
-            assert isinstance(task.state, Saved)  # noqa: S101 - just looked
-            for file in task.state.files:
-                if not Path(file.path or "").is_relative_to(self.manifest.root):
-                    raise UsageError(
-                        f"{task.name} was saved to {file.path}, and its provider keeps it no longer",
-                        hint=f"move it below {self.manifest.root}, then wan keep FILE --as ID", charged="yes",
-                    )  # fmt: skip
-                path = Path(file.path or "").relative_to(self.manifest.root).as_posix()
-                files.append(Made(path=path, sha256=file.sha256, bytes=file.bytes))
-                self.sight.learn(path, file.sha256)
-        return files
-
-
-def _kept(task: Task) -> Task:
-    """Return what is told of a task at the end: ten thousand of them are kept until then."""
-    job = replace(task.job, media=())
-    return replace(task, job=job, token="", user_key=None, fingerprint="", target=Target(template=None))
