@@ -91,9 +91,9 @@ def _says_nothing(node: ast.AST) -> bool:
     """Tell a docstring, and what only the type checker reads."""
     if isinstance(node, ast.If):
         return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-    if isinstance(node, ast.Assign):  # __all__ and type variables
-        name = node.targets[0]
-        return isinstance(name, ast.Name) and (name.id == "__all__" or ast.unparse(node.value).startswith("TypeVar("))
+    if isinstance(node, ast.Assign):  # __all__, type variables and names of types
+        name, value = node.targets[0], ast.unparse(node.value)
+        return isinstance(name, ast.Name) and (name.id == "__all__" or value.startswith(("TypeVar(", "Literal[")))
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
@@ -191,18 +191,34 @@ class _Finder:
 
 
 class _Only:
-    """Keeps the tests that are wanted; ``None`` keeps all."""
+    """Keeps the tests that are wanted (``None`` keeps all), the quickest first, and notes how long each takes."""
 
-    def __init__(self, wanted: set[str] | None) -> None:
-        self.wanted = wanted
+    def __init__(self, wanted: set[str] | None, times: Path | None) -> None:
+        self.wanted, self.times = wanted, times
+        self.took: dict[str, float] = defaultdict(float)
+        self.known = json.loads(times.read_text(encoding="utf-8")) if times and times.exists() else {}
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         if self.wanted is not None:
             items[:] = [item for item in items if item.nodeid in self.wanted]
+        items.sort(key=lambda item: self.known.get(item.nodeid, 0.0))
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        self.took[report.nodeid] += report.duration
+
+    def pytest_sessionfinish(self) -> None:
+        if self.times and not self.known:
+            self.times.write_text(json.dumps(self.took), encoding="utf-8")
 
 
-def run(paths: list[str], limit: float, *more: str, mutant: Mutant | None = None, only: set[str] | None = None) -> str:
-    """Run the tests in a forked child and say how they ended: passed, failed, late, or none."""
+def run(
+    paths: list[str], limit: float, *more: str,
+    mutant: Mutant | None = None, only: set[str] | None = None, times: Path | None = None,
+) -> str:  # fmt: skip
+    """Run the tests in a forked child and say how they ended: passed, failed, late, or none.
+
+    ``times`` is a file of how long each test takes: made where it is not there, else the quickest go first.
+    """
     import pytest
 
     child = os.fork()
@@ -216,7 +232,7 @@ def run(paths: list[str], limit: float, *more: str, mutant: Mutant | None = None
             if mutant:
                 sys.meta_path.insert(0, _Finder(mutant))  # type: ignore[arg-type]
             options = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning", *more]
-            code = int(pytest.main([*options, *paths], plugins=[_Only(only)]))
+            code = int(pytest.main([*options, *paths], plugins=[_Only(only, times)]))
         os._exit(code)
     ends = time.monotonic() + limit
     while time.monotonic() < ends:
@@ -231,7 +247,7 @@ def run(paths: list[str], limit: float, *more: str, mutant: Mutant | None = None
     return "late"
 
 
-def covered(paths: list[str]) -> tuple[dict[str, dict[int, set[str]]], float]:
+def covered(paths: list[str], times: Path) -> tuple[dict[str, dict[int, set[str]]], float]:
     """Run the unchanged tests; return which tests ran each line, and how many seconds they took."""
     from coverage import CoverageData
 
@@ -240,7 +256,7 @@ def covered(paths: list[str]) -> tuple[dict[str, dict[int, set[str]]], float]:
         settings.write_text(f"[run]\nsource = wan_cli\ndata_file = {folder}/data\n", encoding="utf-8")
         begun = time.monotonic()
         cover = ["--cov", "--cov-context=test", f"--cov-config={settings}", "--cov-report="]
-        if (end := run(paths, 1200, *cover)) != "passed":
+        if (end := run(paths, 1200, *cover, times=times)) != "passed":
             raise SystemExit(f"the unchanged tests: {end}")
         took = time.monotonic() - begun
         data = CoverageData(f"{folder}/data")
@@ -261,19 +277,20 @@ def _tests(places: tuple[str, ...]) -> list[str]:
     return [str(path) for place in places for path in sorted(ROOT.glob(place))]
 
 
-def judge(group: str, most: int, seed: int, only: str) -> dict[str, list[tuple[Mutant, str]]]:
+def judge(group: str, most: int, seed: int, only: list[str]) -> dict[str, list[tuple[Mutant, str]]]:
     """Try up to ``most`` mutants of a group, chosen by ``seed``, and return what became of each by module."""
     modules, places = CHECKS[group]
     tests = _tests(places)
-    lines, took = covered(tests)
+    times = Path(tempfile.mkdtemp()) / "times.json"
+    lines, took = covered(tests, times)
     say(f"== {group}: the unchanged tests pass in {took:.0f} s")
-    every = [mutant for path in _files(modules) if only in str(path) for mutant in mutants(path)]
+    every = [mutant for path in _files(modules) if any(part in str(path) for part in only) for mutant in mutants(path)]
     chosen = random.Random(seed).sample(every, min(most, len(every)))  # noqa: S311 - a sample, no secret
     ends: dict[str, list[tuple[Mutant, str]]] = defaultdict(list)
     for number, mutant in enumerate(sorted(chosen, key=lambda one: (one.path, one.line)), start=1):
         names = _reached(mutant, lines.get(mutant.path, {}))
         files = sorted({str(ROOT / name.partition("::")[0]) for name in names}) if names else tests
-        end = run(files, 30 + took, mutant=mutant, only=names) if names != set() else "none"
+        end = run(files, 30 + took, mutant=mutant, only=names, times=times) if names != set() else "none"
         ends[mutant.path].append((mutant, end))
         if end in {"passed", "none"}:
             source = (ROOT / mutant.path).read_text(encoding="utf-8").splitlines()[mutant.line - 1].strip()
@@ -313,15 +330,16 @@ def main() -> None:
     parser.add_argument("groups", nargs="*", default=list(CHECKS))
     parser.add_argument("--most", type=int, default=100, help="mutants of a group, chosen by --seed")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--only", default="", help="part of a module's path")
+    parser.add_argument("--only", action="append", help="part of a module's path; may be given more than once")
     said = parser.parse_args()
     os.chdir(ROOT)
     os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "HYPOTHESIS_STORAGE_DIRECTORY": tempfile.mkdtemp()}
+    os.environ.pop("COVERAGE_FILE", None)  # it would win over the file that is read here
     for name in ("httpx", "pydantic", "PIL.Image", "hypothesis", "typer", "rich.console", "sqlite3", "asyncio"):
         importlib.import_module(name)  # once, not in every child
     table = []
     for group in said.groups:
-        ends = judge(group, said.most, said.seed, said.only)
+        ends = judge(group, said.most, said.seed, said.only or [""])
         for path, rows in ends.items():
             killed = sum(end in {"failed", "late"} for _, end in rows)
             table.append({"module": path, "mutants": len(rows), "killed": killed})

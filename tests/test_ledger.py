@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from wan_cli.errors import StateUnusable, UsageError
-from wan_cli.ledger import MAX_RAW, Ledger, damaged_lines, rebuild, schema
+from wan_cli.ledger import Ledger, damaged_lines, rebuild, schema
 from wan_cli.ledger import folder as folder_module
 from wan_cli.ledger import owner as owner_module
 from wan_cli.ledger.owner import LEASE_S, Owner, is_alive, this_process
@@ -300,19 +300,29 @@ def test_what_was_not_sent_is_not_taken_over(ledger: Ledger, state: State) -> No
     assert [task.id for task in ledger.recent()] == ["bbbbbb"]
 
 
-def test_s01_a_line_is_taken_back_though_sqlite_rolled_back_by_itself(ledger: Ledger) -> None:
-    """A disk that fills up in the commit ends the transaction there; the line about a request goes all the same."""
+def test_s01_a_line_is_taken_back_though_sqlite_rolled_back_by_itself(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fills up in the commit ends the transaction there; the line goes all the same, under the lock."""
+    journal, held = ledger._storage.journal, list[bool]()
+    take_back = journal.take_back
+
+    def noted(to: int) -> None:
+        held.append(ledger._storage.db.in_transaction)
+        take_back(to)
 
     def roll_back() -> None:
         real = ledger._storage.db
         real.execute("ROLLBACK")
         full_disk()
 
+    monkeypatch.setattr(journal, "take_back", noted)
     break_commit(ledger, roll_back)
     with pytest.raises(StateUnusable):
         ledger.save(a_task("aaaaaa", Sending(at=1.0)))
     mend_commit(ledger)
     assert lines(ledger.path.parent) == []
+    assert (held, ledger._storage.db.in_transaction) == ([True], False)
 
 
 def test_a_line_that_another_process_followed_is_left_alone(ledger: Ledger, place: Path) -> None:
@@ -905,13 +915,13 @@ def test_attempts_are_kept(ledger: Ledger) -> None:
     ledger.add([a_task("aaaaaa")])
     ledger.record_attempt("aaaaaa", 2, body="second", body_sha256="22", at=20.0)
     ledger.record_attempt("aaaaaa", 1, body="first", body_sha256="11", at=10.0)
-    ledger.record_answer("aaaaaa", 1, verdict="accepted", http_status=200, raw=b"x" * (MAX_RAW + 1))
+    ledger.record_answer("aaaaaa", 1, verdict="accepted", http_status=200, raw=b"x" * (8_388_608 + 1))
 
     first, second = ledger.attempts("aaaaaa")
 
     assert (first.n, first.at, first.body, first.body_sha256) == (1, 10.0, "first", "11")
     assert (first.verdict, first.http_status) == ("accepted", 200)
-    assert first.raw == b"x" * MAX_RAW
+    assert first.raw == b"x" * 8_388_608
     assert (second.verdict, second.http_status, second.raw) == (None, None, None)
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from wan_cli.errors import StateUnusable
+from wan_cli.errors import StateUnusable, UsageError
 from wan_cli.ledger import Ledger
 from wan_cli.ledger.faults import translated
-from wan_cli.models import Job, Target, Task
+from wan_cli.ledger.journal import Journal
+from wan_cli.models import File, Job, Lost, Pending, Saved, Target, Task, Unknown
+from wan_cli.record import to_document
 
 TASK = Task(
     id="abc123", provider="rivya", origin="https://rivya.ai", provider_model="wan-2-7-image", token="wan-1",
@@ -28,7 +31,7 @@ def descriptors() -> int:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts in /proc")
 def test_no_descriptor_stays_open(tmp_path: Path) -> None:
-    """A ledger that was made, written, pruned and closed a few times leaves no descriptor."""
+    """A ledger that was made, written, taken back and closed a few times leaves no descriptor."""
     with Ledger.open(tmp_path / "state"):
         pass
     before = descriptors()
@@ -36,6 +39,11 @@ def test_no_descriptor_stays_open(tmp_path: Path) -> None:
         with Ledger.open(tmp_path / f"state{number}") as ledger:
             ledger.add([TASK])
             ledger.save(TASK)
+            journal = Journal(ledger.journal_path)
+            end = journal.size()
+            journal.append([{"at": 1.0, "task": to_document(TASK)}])
+            journal.take_back(end)
+            assert journal.size() == end
     assert descriptors() == before
 
 
@@ -75,3 +83,91 @@ def test_a_damaged_page_is_told_as_damage(tmp_path: Path) -> None:
     error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT_INDEX
     with pytest.raises(StateUnusable, match="damaged"), translated(tmp_path / "l.db", tmp_path / "j.jsonl", "read"):
         raise error
+
+
+# -- lists, and questions of other modules
+
+
+def test_ten_candidates_are_listed_in_full(tmp_path: Path) -> None:
+    """Ten tasks that a prefix fits are all named, of eleven one is counted."""
+    with Ledger.open(tmp_path / "state") as ledger:
+        ledger.add([replace(TASK, id=f"abc{number:03}") for number in range(10)])
+        with pytest.raises(UsageError, match=r"fits 10 tasks: .*abc000 \(new\)$") as caught:
+            ledger.get("abc")
+        assert caught.value.hint == "give more characters of the id"
+        ledger.add([replace(TASK, id="abc999")])
+        with pytest.raises(UsageError, match=r"fits 11 tasks: .* and 1 more$"):
+            ledger.get("abc")
+
+
+def test_fifty_tasks_are_recent(tmp_path: Path) -> None:
+    """Without another wish the newest fifty are listed."""
+    with Ledger.open(tmp_path / "state") as ledger:
+        ledger.add([replace(TASK, id=f"id{number:04}", created_at=float(number)) for number in range(60)])
+        assert [task.id for task in ledger.recent()] == [f"id{number:04}" for number in range(59, 9, -1)]
+
+
+def test_an_id_is_tried_sixteen_times(tmp_path: Path) -> None:
+    """Eight tries with six characters, then eight with eight, and then the ledger is named with a way out."""
+    asked: list[int] = []
+
+    def same(length: int) -> bytes:
+        asked.append(length)
+        return bytes(length)
+
+    with Ledger.open(tmp_path / "state") as ledger:
+        ledger.add([replace(TASK, id="000000"), replace(TASK, id="00000000")])
+        with pytest.raises(StateUnusable, match=f"for the ledger {ledger.path}") as caught:
+            ledger.new_id(same)
+    assert asked == [6] * 8 + [8] * 8
+    assert caught.value.hint == "wan status --prune 30d"
+
+
+def test_what_a_user_may_have_to_see_to(tmp_path: Path) -> None:
+    """Concerns are what is unknown or paid and not saved, with their times; lost results are told while they last."""
+    tasks = [
+        replace(TASK, id="a", state=Pending(task_id="t"), expires_at=9.0, submitted_at=2.0, created_at=2.0),
+        replace(TASK, id="b", state=Unknown(reason="x"), created_at=1.0),
+        replace(TASK, id="c", state=Lost(code="task_vanished", message="x"), expires_at=9.0),
+        replace(TASK, id="d", state=Saved(files=())), TASK,
+    ]  # fmt: skip
+    with Ledger.open(tmp_path / "state") as ledger:
+        ledger.add(tasks)
+        assert ledger.concerns() == [("b", "unknown", "rivya", None, None), ("a", "pending", "rivya", 9.0, 2.0)]
+        assert [[task.id for task in ledger.lost_until(now)] for now in (8.9, 9.0)] == [["c"], []]
+        assert ledger.unknown_count() == 1
+
+
+def test_a_file_is_found_by_its_content(tmp_path: Path) -> None:
+    """The newest saved task that has it is given, and none for a content that nobody has."""
+    sha256 = "ab" * 32
+    state = Saved(files=(File(index=1, path="a.png", bytes=5, sha256=sha256, mime="image/png", width=8, height=9),))
+    with Ledger.open(tmp_path / "state") as ledger:
+        ledger.add([replace(TASK, id=f"a{at}", state=state, created_at=float(at)) for at in (2, 3, 1)])
+        found = ledger.find_file(sha256)
+        assert found is not None
+        assert found.id == "a3"
+        assert ledger.find_file("cd" * 32) is None
+
+
+def test_the_journal_grows_by_a_line_for_each_change(tmp_path: Path) -> None:
+    """A transaction that finds the two at one writes nothing anew and notes how long the journal is."""
+    with Ledger.open(tmp_path / "state", clock=lambda: 7.0) as ledger:
+        ledger.save(TASK)
+        first = ledger.journal_path.read_bytes()
+        ledger.save(replace(TASK, state=Pending(task_id="t")))
+        told = ledger.journal_path.read_bytes()
+        assert told.startswith(first)
+        assert told.count(b"\n") == 2
+        assert ledger._storage.db.execute("SELECT size FROM journal").fetchall() == [(len(told),)]
+
+
+def test_a_journal_that_cannot_be_made_is_told_of_the_opening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message says that it was opened, not written, when the disk refused."""
+
+    def refuse(_: Journal) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Journal, "create", refuse)
+    with pytest.raises(StateUnusable, match="cannot be opened: Input/output error"):
+        Ledger.open(tmp_path / "state")

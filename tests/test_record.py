@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from typing import Any, get_args
 
@@ -30,7 +31,7 @@ from wan_cli.models import (
     Task,
     Unknown,
 )
-from wan_cli.record import forget_prompt, from_document, to_document
+from wan_cli.record import forget_prompt, from_document, hide, private_texts, texts_in_answer, to_document
 
 CANARY = 'a "canary" in a\ncoal mine, émigré'
 
@@ -228,3 +229,95 @@ def test_a_one_word_prompt_leaves_addresses_alone() -> None:
     assert json.loads(kept)["url"] == "https://cdn.example/fox.png?x=fox"
     assert json.loads(kept)["fox"] == 1
     assert "fox" not in json.loads(kept)["says"]
+
+
+def digest(text: str) -> str:
+    """Return the mark that stands for ``text``."""
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+@pytest.mark.parametrize(
+    ("secret", "text"),
+    [
+        ('a "red" fox', 'says {}, and "a \\"red\\" fox"!'), ("un renard\ntimide é", 'says "un renard\\ntimide é"!'),
+        ("un renard é", 'says "un renard \\u00e9"!'), ("fox", "a {}? yes."),
+    ],
+)  # fmt: skip
+def test_a_quote_is_replaced_and_nothing_else(secret: str, text: str) -> None:
+    """Plain, or escaped as JSON with or without its other letters: exactly the quote gives way to the mark."""
+    spellings = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
+    wanted = text.replace("{}", digest(secret))
+    for spelling in spellings:
+        wanted = wanted.replace(spelling, digest(secret))
+    assert secret not in wanted
+    assert hide(text.replace("{}", secret), [secret]) == wanted
+
+
+@pytest.mark.parametrize("text", ["cdn/fox", "fox%20", "a=fox", "fox-1", "-fox", "foxes", '"fox" : 1', "fox+", "x.fox"])
+def test_one_word_stays_where_it_may_be_an_address(text: str) -> None:
+    """Inside an address, base64 or another word, and as a field's name, a one-word prompt says nothing."""
+    assert hide(text, ["fox"]) == text
+    assert hide(text, ["a fox"]) == text
+
+
+def test_a_text_with_a_space_goes_wherever_it_is() -> None:
+    """Two words are no accident: they are replaced inside an address and as a field's name as well."""
+    assert hide('x/a fox-y "a fox": 1', ["a fox"]) == f'x/{digest("a fox")}-y "{digest("a fox")}": 1'
+
+
+def test_longer_texts_are_hidden_first() -> None:
+    """Where one private text contains another, the longer has its own mark; a mark is no private text."""
+    doc = {"prompt": "a fox", "negative": "a fox at night", "x_PROMPT": "b fox", "revised_prompt": digest("a fox")}
+    assert private_texts(doc) == ("a fox at night", "a fox", "b fox")
+    assert private_texts({"prompt": "sha256:12", "style": "y", "negative": ""}) == ("sha256:12",)
+
+
+def test_texts_in_an_answer() -> None:
+    """What a provider's answer calls a prompt is found however deep, also in an answer within it; no JSON, no text."""
+    inner = json.dumps({"negative": "no birds"})
+    answer = json.dumps([{"input": {"prompt": ["a fox"]}, "raw": inner, "id": "t-1"}])
+    assert sorted(texts_in_answer(answer)) == ["a fox", "no birds"]
+    assert texts_in_answer("a fox") == texts_in_answer("[" * 99_999) == ()
+
+
+@pytest.mark.parametrize("field", ["message", "hint"])
+def test_every_free_text_of_a_failure_is_searched(field: str) -> None:
+    """Message and hint of an error, of the task and of its trouble, lose their quotes of the prompt."""
+    words: dict[str, Any] = {"code": "moderation", "message": "no", field: f"on {CANARY}."}
+    doc = forget_prompt(to_document(a_task(Failed(**words), trouble=Failed(**words))))
+    wanted = f"on {digest(CANARY)}."
+    assert (doc["state"][field], doc["trouble"][field]) == (wanted, wanted)
+
+
+def test_what_is_not_ours_keeps_its_shape() -> None:
+    """In parameters, usage and references a mark is the plain string, which is what is read back; ours is an object."""
+    inner = {"prompt": "secret words", "deep": [{"my_prompt": "other words"}]}
+    want = {"prompt": digest("secret words"), "deep": [{"my_prompt": digest("other words")}]}
+    job = dataclasses.replace(a_task(New()).job, params=inner)
+    facts = Facts(usage=inner, revised_prompt="third words")
+    task = a_task(Pending(task_id="t", ref=inner, facts=facts), job=job, usage=inner)
+    doc = forget_prompt(to_document(task))
+    found = (doc["job"]["params"], doc["usage"], doc["state"]["ref"], doc["state"]["facts"]["usage"])
+    assert found == (want, want, want, want)
+    assert doc["job"]["prompt"] == {"sha256": hashlib.sha256(CANARY.encode()).hexdigest()}
+    assert doc["state"]["facts"]["revised_prompt"] == {"sha256": digest("third words")[7:]}
+    assert from_document(json.loads(json.dumps(doc))).usage == want
+
+
+def test_texts_that_are_not_the_users_stay() -> None:
+    """A quote elsewhere (a file's path, say) is not searched: forgetting changes nothing that work depends on."""
+    words = dataclasses.replace(a_task(New()).job, prompt="a.png")
+    task = a_task(Saved(files=STATES[4].files), job=words)  # type: ignore[union-attr]
+    doc = forget_prompt(to_document(task), also=("rivya", "first"))
+    assert doc["state"] == to_document(task)["state"]
+    assert (doc["provider"], doc["warnings"]) == ("rivya", [digest("first"), "second"])
+
+
+def test_a_mark_is_read_only_where_a_text_of_the_user_was() -> None:
+    """Prompt, negative and revised prompt may be marks; anywhere else an object is of the wrong type."""
+    for path in ("job.prompt", "job.negative", "revised_prompt"):
+        task = from_document(change(to_document(a_task(New())), path, {"sha256": "ab"}))
+        assert "sha256:ab" in (task.job.prompt, task.job.negative, task.revised_prompt)
+    for path in ("token", "job.model", "job.size"):
+        with pytest.raises(ValueError, match="is not of type str"):
+            from_document(change(to_document(a_task(New())), path, {"sha256": "ab"}))

@@ -107,9 +107,13 @@ def open_there(database: Path) -> sqlite3.Connection:
     """Open a database that is there, for reading and writing."""
     uri = f"{database.absolute().as_uri()}?mode=rw"
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)
-    # Not in WAL mode here: that is written in the file once, since switching is not protected by the busy timeout.
-    for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
-        connection.execute(f"PRAGMA {pragma}")
+    try:
+        # Not in WAL mode here: that is written in the file once, since switching is not protected by the busy timeout.
+        for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
