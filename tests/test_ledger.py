@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from wan_cli.errors import StateUnusable, UsageError
-from wan_cli.ledger import Ledger, damaged_lines, rebuild, schema
+from wan_cli.ledger import Ledger, damaged_lines, durations, rebuild, schema
 from wan_cli.ledger import folder as folder_module
 from wan_cli.ledger import owner as owner_module
 from wan_cli.ledger.owner import LEASE_S, Owner, is_alive, this_process
@@ -44,6 +44,7 @@ from wan_cli.models import (
 )
 
 RACERS = 8
+MAKER = ("rivya", "https://rivya.ai", "wan2.7-image")
 FORK = multiprocessing.get_context("fork")
 
 
@@ -711,7 +712,25 @@ def test_an_older_ledger_is_migrated(place: Path, monkeypatch: pytest.MonkeyPatc
 
     with Ledger.open(place) as ledger:
         assert ledger._storage.db.execute("SELECT id, colour FROM task").fetchall() == [("aaaaaa", "red")]
-        assert ledger._storage.db.execute("PRAGMA user_version").fetchone() == (2,)
+        assert ledger._storage.db.execute("PRAGMA user_version").fetchone() == (len(schema.MIGRATIONS),)
+
+
+def test_a_ledger_of_the_first_version_learns_durations(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was made before durations were kept opens with its tasks, and keeps durations from then on."""
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        with Ledger.open(place) as old:
+            old.add([a_task("aaaaaa")])
+            old.save(a_task("aaaaaa", Sending(at=1.0)))
+            assert old._storage.db.execute("PRAGMA user_version").fetchone() == (1,)
+
+    with Ledger.open(place) as ledger:
+        assert ledger._storage.db.execute("PRAGMA user_version").fetchone() == (len(schema.MIGRATIONS),)
+        assert ledger.get("aaaaaa").state == Sending(at=1.0)
+        assert ledger.durations(*MAKER, limit=5) == []
+        ledger.learn_duration(*MAKER, least=2.0, most=4.0)
+        ledger.save(a_task("aaaaaa", Pending(task_id="t")))
+        assert ledger.durations(*MAKER, limit=5) == [(2.0, 4.0)]
 
 
 def test_a_migration_that_fails_changes_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -974,6 +993,64 @@ def test_an_upload_elsewhere_is_not_known(ledger: Ledger, name: str) -> None:
     ledger.remember_upload(**PLACE, upload=Upload(url="https://u.example/1"))
 
     assert ledger.known_upload(**{**PLACE, name: "other"}, now=2_000.0) is None
+
+
+# -- durations
+
+
+def test_durations_are_kept_by_model_and_read_oldest_first(ledger: Ledger, place: Path) -> None:
+    """What is learned is durable with the next task that is saved; another model or origin has its own."""
+    elsewhere, other = ("rivya", "http://127.0.0.1:8484", "wan2.7-image"), (*MAKER[:2], "wan2.7-video")
+    for maker, most in ((MAKER, 1.0), (elsewhere, 9.0), (MAKER, 2.0), (other, 7.0), (MAKER, 3.0)):
+        ledger.learn_duration(*maker, least=0.0, most=most)
+    assert ledger.durations(*MAKER, limit=5) == []
+    ledger.save(a_task("aaaaaa"))
+    ledger.save(a_task("aaaaaa"))
+    with Ledger.open(place) as again:
+        assert again.durations(*MAKER, limit=5) == [(0.0, 1.0), (0.0, 2.0), (0.0, 3.0)]
+        assert again.durations(*MAKER, limit=2) == [(0.0, 2.0), (0.0, 3.0)]
+        assert again.durations(*elsewhere, limit=5) == [(0.0, 9.0)]
+
+
+def test_a_duration_waits_for_a_save_that_works(ledger: Ledger) -> None:
+    """Where a transaction fails, what was learned is written with the next one, once."""
+    ledger.learn_duration(*MAKER, least=0.0, most=1.0)
+    break_commit(ledger, full_disk)
+    with pytest.raises(StateUnusable):
+        ledger.save(a_task("aaaaaa"))
+    mend_commit(ledger)
+    assert ledger.durations(*MAKER, limit=5) == []
+    ledger.save(a_task("aaaaaa"))
+    assert ledger.durations(*MAKER, limit=5) == [(0.0, 1.0)]
+
+
+def test_the_durations_of_a_model_are_bounded(ledger: Ledger) -> None:
+    """Of a model's durations the newest hundred stay, and no other model's go for them; an index finds them."""
+    ledger.learn_duration(*MAKER[:2], "rare", least=0.0, most=5.0)
+    for number in range(durations.KEPT + 7):
+        ledger.learn_duration(*MAKER, least=0.0, most=float(number))
+    ledger.save(a_task("aaaaaa"))
+    found = ledger.durations(*MAKER, limit=1000)
+    assert (len(found), found[0], found[-1]) == (durations.KEPT, (0.0, 7.0), (0.0, durations.KEPT + 6.0))
+    assert ledger.durations(*MAKER[:2], "rare", limit=5) == [(0.0, 5.0)]
+    asked: list[str] = []
+    ledger._storage.db.set_trace_callback(asked.append)
+    ledger.durations(*MAKER, limit=5)
+    ledger._storage.db.set_trace_callback(None)
+    (query,) = [text for text in asked if "duration" in text]
+    plan = [row[3] for row in ledger._storage.db.execute(f"EXPLAIN QUERY PLAN {query}")]
+    assert plan == ["SEARCH duration USING INDEX duration_of (provider=? AND origin=? AND model=?)"]
+
+
+def test_durations_are_forgotten_with_the_tasks(place: Path) -> None:
+    """A prune takes the durations of its age along."""
+    now = [100.0]
+    with Ledger.open(place, clock=lambda: now[0]) as ledger:
+        for now[0] in (100.0, 200.0):
+            ledger.learn_duration(*MAKER, least=0.0, most=now[0])
+            ledger.save(a_task("aaaaaa"))
+        ledger.forget(finished_before=150.0)
+        assert ledger.durations(*MAKER, limit=5) == [(0.0, 200.0)]
 
 
 # -- forgetting

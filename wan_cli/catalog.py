@@ -111,6 +111,8 @@ class Capabilities:
     param_options: Mapping[str, str]
     result_hours: float | None
     """How long a result can be fetched, where the provider says so."""
+    polls: tuple[float, float]
+    """Seconds below which the provider asks not to go, before the first question about a task and between two."""
     models: tuple[Model, ...]
 
     def find(self, model: str) -> Model | None:
@@ -209,6 +211,6 @@ def parse(data: Mapping[str, Any], switched: Iterable[str] = ()) -> Capabilities
         key_env=data["key_env"], base_url=data["base_url"],
         base_url_env=data["base_url_env"], docs=data["docs"], regions=dict(data.get("regions", {})),
         routes=tuple(data.get("routes", ())), param_options=dict(data.get("param_options", {})),
-        result_hours=data.get("result_hours"),
+        result_hours=data.get("result_hours"), polls=_pair(data.get("polls")) or (0, 0),
         models=tuple(_model(data["name"], common, model) for model in data["models"]),
     )  # fmt: skip

@@ -331,10 +331,11 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskChanged:
-    """A task reached a state, or there is something to say of it while it waits."""
+    """A task reached a state, or there is something to say of it while it waits: ``left()`` are probable seconds."""
 
     task: Task
     note: str = ""
+    left: Callable[[], float] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

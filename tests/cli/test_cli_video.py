@@ -289,16 +289,15 @@ def test_a_price_by_the_second(studio: Cli) -> None:
     assert studio.run(*words, "-d", "10").json["estimate"] == [{"amount": 5, "unit": "CNY"}]
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
-def test_the_rhythm_of_videos(studio: Cli, provider: str) -> None:
-    """A video is first asked about after 5 s, then every 15 to 30 s, give or take a fifth."""
+@pytest.mark.parametrize(("provider", "least"), [("rivya", 5), ("modelverse", 1), ("toapis", 10)])
+def test_the_rhythm_of_videos(studio: Cli, provider: str, least: float) -> None:
+    """A video of a model that nobody knows is asked about after 5 s, then no more often than the provider documents."""
     studio.world["latency"] = 120
     assert studio.run(*MODES["text"], *SHORT, "-p", provider, "--sandbox").code == 0
     first, *later = [pause for pause in studio.clock.slept if pause > 1]
     assert first == 5
     assert len(later) >= 3
-    assert all(12 <= pause <= 36 for pause in later)
-    assert later == sorted(later)
+    assert all(least <= pause <= 36 for pause in later)
 
 
 # Real videos, and none.

@@ -33,6 +33,7 @@ def test_a_line_is_there_while_it_waits_and_gone_afterwards(machine: Machine) ->
     until(lambda: terminal.shows("pending"), "the progress line")
     (line,) = [line for line in terminal.lines if "pending" in line]
     assert "(sandbox)" in line
+    assert re.search(r"  ~\d+s left  ", line)
     assert len(line) < 80
     assert terminal.end() == 0
     assert terminal.lines == ["provider: rivya (first in the sandbox that can do this)", "fox.png"]

@@ -22,7 +22,7 @@ def test_the_numbers_are_those_of_the_table() -> None:
     assert (collect.EMPTY_POLLS, collect.EMPTY_S, collect.EMPTY_TRIES, collect.WARN_FAILURES) == (3, 10, 12, 10)
     assert (loop.Engine.submits, loop.Engine.downloads) == (4, 4)
     assert waiting.DEADLINES_S == {"image": 900, "video": 3600}
-    assert {"image": waiting.Rhythm(2.5, 5, 10), "video": waiting.Rhythm(5, 15, 30)} == waiting.RHYTHMS
+    assert {"image": waiting.Rhythm(2.5, 1, 30), "video": waiting.Rhythm(5, 1, 30)} == waiting.RHYTHMS
     assert (waiting.ASKED_TO_WAIT, waiting.BROKEN_CAP_S) == ((2, 60), 30)
 
 

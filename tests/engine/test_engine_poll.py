@@ -46,8 +46,9 @@ def test_a_task_is_asked_about_until_it_ends(stage: Stage, provider: str) -> Non
     assert isinstance(task.state, Done)
     assert len(task.state.outputs) == 2
     assert task.charged == "yes"
-    assert stage.apis[provider].of("GET")[0].at - start == 2.5
-    assert times(stage, provider) == [5.0, 6.5]
+    assert stage.apis[provider].of("GET")[0].at - start == 1.0
+    least = 5.0 if provider == KEYED else 1.0  # what Rivya documents
+    assert all(least <= pause < 10.0 for pause in times(stage, provider))
 
 
 def test_the_final_cost_is_the_providers_word(stage: Stage) -> None:

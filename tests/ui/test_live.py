@@ -49,6 +49,24 @@ def test_the_board_shows_a_line_a_task(tale: list[Task], clock: Any) -> None:
     assert text(board.lines(100, 20)[0]) == "k3f9x2  succeeded   1m05s  1 file  12 credits  rivya:task_1"
 
 
+def test_the_board_shows_the_time_that_is_probably_left(tale: list[Task], clock: Any) -> None:
+    """It counts down from the last answer on, goes when nothing is left of it, and a finished task has none."""
+    board = Board(clock)
+    board.note(TaskChanged(task=tale[0]))
+    board.note(TaskChanged(task=tale[1], left=lambda: 75.5))
+    assert text(board.lines(100, 20)[0]) == (
+        "k3f9x2  pending        0s  ~1m15s left  queued  estimated 12 credits  rivya:task_1"
+    )
+    clock.now += 70
+    assert "1m10s  ~5s left  queued" in text(board.lines(100, 20)[0])
+    clock.now += 5
+    assert "1m15s  queued" in text(board.lines(100, 20)[0])
+    board.note(TaskChanged(task=tale[1], left=lambda: 9.0))
+    assert "1m15s  ~9s left  queued" in text(board.lines(100, 20)[0])
+    board.note(TaskChanged(task=tale[3]))
+    assert "left" not in text(board.lines(100, 20)[0])
+
+
 def test_bytes_are_shown_while_downloading(tale: list[Task], clock: Any) -> None:
     """The bytes of all files of a task are summed; a total is shown when all are known."""
     board = Board(clock)

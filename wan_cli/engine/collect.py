@@ -11,6 +11,7 @@ from wan_cli.engine.submit import learn, settle
 from wan_cli.engine.waiting import pause
 from wan_cli.errors import InternalError, KeyMissing, KeyRejected, WanError
 from wan_cli.models import Done, Lost, Pending, Task, TaskChanged
+from wan_cli.registry import capabilities
 from wan_cli.retry_after import retry_after
 from wan_cli.text import one_line
 from wan_cli.transport.client import AnswerLost, NotSent
@@ -46,6 +47,10 @@ class Patience:
     asked: float | None = None
     why: str = ""
     """Why the last poll had no answer."""
+    pause: float | None = None
+    """Seconds that the policy chose to wait for this poll; ``None`` where somebody or something else did."""
+    running: float | None = None
+    """The task's age in seconds when it was last known to go on."""
 
     @property
     def unasked(self) -> bool:
@@ -56,9 +61,15 @@ class Patience:
 async def poll(engine: Engine, task: Task, ends: float) -> Task:
     """From ``Pending``: ask until it ends, or until ``ends`` (monotonic seconds)."""
     service = engine.service(task.provider)
-    seen = Patience()
+    seen = Patience(running=engine.foresight.since_acceptance(task))
+    stated = capabilities(task.provider).polls
     while isinstance(task.state, Pending):
-        wait = pause(task.job.makes, seen.polls, engine.rand(), asked=seen.asked, failures=seen.failures)
+        expected, age = engine.foresight.expected(engine.ledger, task), engine.foresight.age(task, engine.now())
+        wait = pause(
+            task.job.makes, expected, age, seen.polls, engine.rand(), stated=stated, asked=seen.asked,
+            failures=seen.failures,
+        )  # fmt: skip
+        seen.pause = wait if seen.asked is None and not seen.failures else None
         left = ends - engine.monotonic()
         if left <= 0:
             if seen.unasked:  # how it is, nobody knows
@@ -102,6 +113,7 @@ async def ask(engine: Engine, task: Task, service: Service, seen: Patience | Non
     seen.gone_since = 0.0
     if task.charged == "unknown":  # adopted by its handle: now it is seen to exist
         task = engine.note(replace(task, charged="yes", charge_basis=service.provider.accepted_basis))
+    age = engine.foresight.age(task, engine.now())
     if isinstance(answer, Done) and not answer.outputs:
         again = await _without_result(engine, state, service)
         if again is None:
@@ -111,7 +123,10 @@ async def ask(engine: Engine, task: Task, service: Service, seen: Patience | Non
         answer = again
     task = replace(task, trouble=None)
     if isinstance(answer, Pending):
+        seen.running = age
         return _still_pending(engine, task, state, answer)
+    in_time = seen.pause if isinstance(answer, Done) else None  # one that failed says nothing of those that do not
+    engine.foresight.ended(engine.ledger, task, seen.running, age, in_time)
     return settle(engine, task, answer)
 
 

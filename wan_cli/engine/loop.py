@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from wan_cli.catalog import Model
+from wan_cli.engine.foresight import Foresight
 from wan_cli.engine.origins import bought_elsewhere, elsewhere
 from wan_cli.engine.pace import Pace
 from wan_cli.engine.rescue import Rescue
@@ -82,6 +83,7 @@ class Engine:
     """What the ledger could not take, by the task's id; ``rescue`` writes that down elsewhere."""
     rescue: Rescue = field(default_factory=Rescue)
     repeats: Repeats = field(default_factory=Repeats)
+    foresight: Foresight = field(default_factory=Foresight)
     cool_until: dict[str, float] = field(default_factory=dict)  # per origin: no purchase before this time (monotonic)
 
     async def run(
@@ -233,7 +235,7 @@ class Engine:
 
     def tell(self, event: Event) -> None:
         """Pass an event on, once what it tells of is durable: a reporter that fails costs no result."""
-        self.report(event)
+        self.report(self.foresight.timed(self.ledger, event, self.now()))
 
     def warn(self, task: Task, message: str) -> Task:
         """Note something on a task that stops nothing; a message is noted once."""

@@ -122,7 +122,7 @@ async def _buy(engine: Engine, task: Task, service: Service, purchase: Purchase)
         if not isinstance(answer, (Refused, Later, Unclear)):
             purchase.succeeded()
             engine.pace(task.provider).taken()
-            return _accepted(engine, task, service, answer)
+            return _accepted(engine, task, service, answer, just_now=purchase.doubt is None)
         match purchase.after(answer, engine.now(), engine.rand()):
             case Again(wait, reason):
                 _slow_down(engine, task, service, answer, wait)
@@ -193,9 +193,11 @@ def _record(engine: Engine, task: Task, number: int, verdict: str, status: int |
         engine.tell(Warned(message=error.message, task=task))
 
 
-def _accepted(engine: Engine, task: Task, service: Service, answer: Answer) -> Task:
+def _accepted(engine: Engine, task: Task, service: Service, answer: Answer, *, just_now: bool = False) -> Task:
     if isinstance(answer, Done) and not answer.outputs and answer.task_id:
         answer = service.provider.adopt(answer.task_id)  # a task that ended without a result is asked again (R11)
+    if just_now and isinstance(answer, Pending):  # not where it may be an earlier request's task
+        engine.foresight.accepted(task, engine.now())
     task = replace(task, charged="yes", charge_basis=service.provider.accepted_basis, trouble=None)
     return settle(engine, task, answer)
 

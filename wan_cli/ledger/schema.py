@@ -47,7 +47,14 @@ CREATE TABLE journal (size INTEGER NOT NULL);
 INSERT INTO journal VALUES (0);
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+_DURATIONS = """
+CREATE TABLE duration (
+    id INTEGER PRIMARY KEY, provider TEXT NOT NULL, origin TEXT NOT NULL, model TEXT NOT NULL, least REAL NOT NULL,
+    most REAL NOT NULL, at REAL NOT NULL);
+CREATE INDEX duration_of ON duration (provider, origin, model, id);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _DURATIONS)
 """In order: the n-th brings ``user_version`` from n-1 to n. Released ones are never edited."""
 
 TABLES = frozenset({"task", "claim", "attempt", "upload", "journal"})

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from wan_cli.errors import StateUnusable
-from wan_cli.ledger import attempts, claims, tasks, uploads
+from wan_cli.ledger import attempts, claims, durations, tasks, uploads
 from wan_cli.ledger.attempts import MAX_RAW, Attempt
 from wan_cli.ledger.owner import this_process
 from wan_cli.ledger.storage import Storage
@@ -41,6 +41,7 @@ class Ledger:
         self._here = this_process(boot_id)
         self._given: set[str] = set()
         self._private: dict[str, tuple[str, ...]] = {}
+        self._took: list[durations.Duration] = []
 
     @classmethod
     def open(
@@ -108,16 +109,28 @@ class Ledger:
             doc, now = self.document(task), self._clock()
             self._storage.journal.append([{"at": now, "task": doc}])
             tasks.upsert(db, doc, now)
+            durations.record(db, self._took, now)
             claims.renew(db, task.id, self._here, now)
+        self._took.clear()
+
+    def learn_duration(self, provider: str, origin: str, model: str, *, least: float, most: float) -> None:
+        """Note between which seconds a task ended: written with the next task that is saved, so it costs no sync."""
+        self._took.append((provider, origin, model, least, most))
+
+    def durations(self, provider: str, origin: str, model: str, *, limit: int) -> list[tuple[float, float]]:
+        """Return between which seconds the newest tasks of that model ended, oldest first."""
+        with self._storage.reading() as db:
+            return durations.newest(db, (provider, origin, model), limit)
 
     def forget(self, *, finished_before: float) -> int:
         """Forget the tasks that ended (saved, failed, cancelled, lost) before that time; return how many.
 
-        With them go their attempts, their lines in the journal, and uploads of that age. Open and unknown tasks stay,
-        however old. What was deleted is overwritten with zeros.
+        With them go their attempts, their lines in the journal, uploads and durations of that age. Open and unknown
+        tasks stay, however old. What was deleted is overwritten with zeros.
         """
         with self._storage.writing() as db:
             db.execute("DELETE FROM upload WHERE at < ?", (finished_before,))
+            durations.forget(db, finished_before)
             ended = f"{tasks.IS_FINISHED} AND finished < ?"
             rows = db.execute(f"SELECT id FROM task WHERE {ended}", (finished_before,)).fetchall()  # noqa: S608 - ours
             if rows:

@@ -26,13 +26,18 @@ TIME_CELLS = 6
 
 @dataclass(slots=True)
 class Row:
-    """One task on the board. Times are in the clock's seconds; ``ended`` is ``None`` while the task goes on."""
+    """One task on the board. Times are in the clock's seconds; ``ended`` is ``None`` while the task goes on.
+
+    ``left`` says how many seconds it probably has left, as of ``told``.
+    """
 
     task: Task
     state: str
     note: str
     began: float
     ended: float | None = None
+    told: float = 0.0
+    left: Callable[[], float] | None = None
     transfers: dict[str, tuple[int, int | None]] = field(default_factory=dict)
 
 
@@ -79,6 +84,7 @@ class Board:
             row = self._rows[task.id] = Row(task, "", "", now)
         row.task, row.state, row.note = task, under_way(task), remark(task, event.note)
         row.ended = now if row.state in ENDED else None
+        row.told, row.left = now, event.left
         self._states[row.state] += 1
         if row.state in ENDED or row.state == "planned":
             self._active.pop(task.id, None)
@@ -108,6 +114,7 @@ class Board:
         spent = (row.ended if row.ended is not None else self._clock()) - row.began
         parts = [
             elapsed(spent).rjust(TIME_CELLS),
+            self._left(row),
             cut(self._progress(row), NOTE_CELLS, self._mark),
             cost(task) + (" (sandbox)" if task.sandbox else ""),
             one_line(task.handle or ""),
@@ -118,6 +125,11 @@ class Board:
 
     def _head(self, task: Task) -> str:
         return one_line(task.id)
+
+    def _left(self, row: Row) -> str:
+        """Return the time that is probably left; nothing where nobody can say, or it is over already."""
+        left = row.left() - (self._clock() - row.told) if row.left else 0.0
+        return f"~{elapsed(left)} left" if left >= 1 else ""
 
     @staticmethod
     def _progress(row: Row) -> str:
