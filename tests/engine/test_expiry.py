@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from wan_cli.download import Expired
-from wan_cli.engine.expiry import day, end_of, is_over, stated
+from wan_cli.engine.expiry import day, end_of, is_over, stated, until
 from wan_cli.models import Done, Job, Output, Target, Task
 
 URL = "https://h/1.png?Expires=1795251600&Signature=x"
@@ -60,3 +60,14 @@ def test_days_are_for_people() -> None:
     """A time that no calendar has is shown as a number."""
     assert day(END) == "2026-11-21 09:00 UTC"
     assert day(1e300) == "1e+300"
+
+
+@pytest.mark.parametrize(
+    ("ends", "says"),
+    [(None, ""), (END - 1, "; the address was good until 2026-11-21 08:59 UTC"),
+     (END, "; the address was good until 2026-11-21 09:00 UTC"),
+     (END + 60, "; the address should be good until 2026-11-21 09:01 UTC")],
+)  # fmt: skip
+def test_a_message_says_until_when_an_address_is_good(ends: float | None, says: str) -> None:
+    """In the very second of its end it was; before, it should be; unknown, nothing is said."""
+    assert until(ends, END) == says

@@ -31,7 +31,14 @@ NOW = 1_795_251_600.0
         ({"x-ratelimit-reset": "30"}, None),
         ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "0"}, None),
         ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "-5"}, None),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "120"}, 120),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "2m"}, 120),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "120.5"}, None),
         ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "121"}, None),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "0h1m1.5s20ms"}, 61.52),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "0ms"}, None),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": ""}, None),
+        ({"ratelimit-remaining": "0", "x-ratelimit-reset": "30"}, None),
         ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1h"}, None),
         ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "soon"}, None),
         ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(NOW - 60)}, None),
@@ -43,6 +50,14 @@ def test_headers(headers: dict[str, str], pause: float | None) -> None:
     """A pause is taken from headers that say there is no room and when there is; nonsense and long ones are not."""
     found = pause_asked(headers, NOW)
     assert found == pause if pause is None else found == pytest.approx(pause)
+
+
+@pytest.mark.parametrize(
+    ("reset", "now", "pause"), [("1000000000", 999_999_970.0, 30), ("999999999", 999_999_970.0, None)]
+)
+def test_from_a_milliard_on_a_number_is_a_time(reset: str, now: float, pause: float | None) -> None:
+    """Below that it is a span, and one of thirty years is none that anybody waits."""
+    assert pause_asked({"x-ratelimit-remaining": "0", "x-ratelimit-reset": reset}, now) == pause
 
 
 @given(st.text(max_size=20), st.text(max_size=20))
@@ -104,6 +119,109 @@ def test_halves_and_grows() -> None:
     for _ in range(100):
         pace.taken()
     assert pace.limit == 8
+    pace.slower()
+    pace.taken()
+    assert pace.limit == 4.25
+    assert Pace(most=3).limit == 3
+    assert Pace(most=3, limit=2.0).limit == 2
+
+
+def test_breaks_after_five() -> None:
+    """Five is the number of reliability.md section 5."""
+    assert BREAKS_AFTER == 5
+
+
+def test_whoever_enters_has_the_pace() -> None:
+    """``async with pace as mine`` is the same gate, at once and after waiting."""
+
+    async def run() -> None:
+        pace = Pace(most=1)
+
+        async def enter() -> bool:
+            async with pace as mine:
+                await asyncio.sleep(0)
+                return mine is pace and pace.active == 1
+
+        assert await asyncio.gather(enter(), enter()) == [True, True]
+
+    asyncio.run(run())
+
+
+async def arrive(pace: Pace, name: str, order: list[str], leave: asyncio.Event) -> None:
+    """Take a turn, say so, and stay until everybody may go."""
+    async with pace:
+        order.append(name)
+        await leave.wait()
+
+
+async def settle() -> None:
+    """Let everybody go as far as they can."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_turns_come_in_the_order_of_asking() -> None:
+    """Whoever comes later never passes one that waits, even when there is room at that very moment."""
+
+    async def run() -> None:
+        pace, order, leave = Pace(most=2), list[str](), asyncio.Event()
+        works = [asyncio.ensure_future(arrive(pace, name, order, leave)) for name in "abcd"]
+        await settle()
+        assert (order, pace.active) == (["a", "b"], 2)
+        leave.set()
+        await asyncio.gather(*works)
+        assert (order, pace.active) == (["a", "b", "c", "d"], 0)
+
+    asyncio.run(run())
+
+
+def test_a_slower_pace_lets_nobody_in_until_there_is_room() -> None:
+    """After a 429 those that are under way finish first; a purchase that is taken opens the gate again."""
+
+    async def run() -> None:
+        pace, order, leave = Pace(most=4), list[str](), asyncio.Event()
+        first = [asyncio.ensure_future(arrive(pace, name, order, leave)) for name in "abcd"]
+        await settle()
+        pace.slower()
+        late = asyncio.ensure_future(arrive(pace, "e", order, leave))
+        await settle()
+        assert (order, pace.limit) == (["a", "b", "c", "d"], 2)
+        first[0].cancel()
+        await settle()
+        assert (order, pace.active) == (["a", "b", "c", "d"], 3)
+        for _ in range(10):
+            pace.taken()
+        await settle()
+        assert (order, pace.active) == (["a", "b", "c", "d", "e"], 4)
+        leave.set()
+        await asyncio.gather(*first, late, return_exceptions=True)
+        assert pace.active == 0
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("moment", ["waiting", "at its turn"])
+def test_one_that_gives_up_passes_its_turn_on(moment: str) -> None:
+    """Cancelled while it waits, or in the moment its turn comes, it blocks nobody and holds no place."""
+
+    async def run() -> None:
+        pace, order, leave = Pace(most=1), list[str](), asyncio.Event()
+        works = {name: asyncio.ensure_future(arrive(pace, name, order, leave)) for name in "abc"}
+        await settle()
+        if moment == "waiting":
+            works["b"].cancel()
+            await settle()
+            assert (order, pace.active, len(pace._waiting)) == (["a"], 1, 1)
+            leave.set()
+        else:
+            works["a"].cancel()
+            await asyncio.sleep(0)  # the place is free, and the turn given to the next, who does not know yet
+            works["b"].cancel()
+            leave.set()
+        await asyncio.gather(*works.values(), return_exceptions=True)
+        assert (order, pace.active, len(pace._waiting)) == (["a", "c"], 0, 0)
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("error", [NetworkError("no"), RateLimited("no"), None])
