@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
 from stat import S_ISREG
@@ -19,13 +20,13 @@ def read_regular(path: Path, most: int) -> bytes:
     A pipe without a writer is not waited for, and a device is not read. Raises ``OSError``; :class:`TooLarge` where
     there is more.
     """
-    with _opened(path) as file:
+    with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
-        data = file.read(min(size, most) + 1)  # as much as there is: a read reserves what it is asked for
-        if len(data) > size:
-            data += file.read(most + 1 - len(data))
+        data = file.read(min(size, most) + 1)  # room for all of ``most`` would be reserved
+        if size < len(data) <= most:
+            data += file.read(most + 1 - len(data))  # it grew meanwhile, or tells no size (/proc)
     if len(data) > most:
-        raise TooLarge(errno.EFBIG, f"it is larger than {most:,} bytes", str(path))
+        raise _too_large(path, most)
     return data
 
 
@@ -34,16 +35,32 @@ def digest_of(path: Path | str) -> str | None:
     import hashlib
 
     try:
-        with _opened(path) as file:
+        with open_regular(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError):  # ValueError: a name that the file system cannot have
         return None
 
 
-def _opened(path: Path | str) -> BufferedReader:
+def lines_of(path: Path, most: int) -> Iterator[bytes]:
+    """Yield the lines of such a file with their ends, never all of it at once; see :func:`read_regular`."""
+    read = 0
+    with open_regular(path) as file:
+        while line := file.readline(most - read + 1):
+            read += len(line)
+            if read > most:
+                raise _too_large(path, most)
+            yield line
+
+
+def open_regular(path: Path | str) -> BufferedReader:
+    """Open a regular file for reading. Raises ``OSError`` for anything else."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     file = os.fdopen(os.open(path, flags), "rb")
-    if S_ISREG(os.fstat(file.fileno()).st_mode):
-        return file
-    file.close()
-    raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    if not S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return file
+
+
+def _too_large(path: Path, most: int) -> TooLarge:
+    return TooLarge(errno.EFBIG, f"it is larger than {most:,} bytes", str(path))

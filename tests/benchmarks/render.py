@@ -1,15 +1,17 @@
 """How ``wan render`` scales: ten thousand assets planned, rendered, and rendered again; run by hand.
 
-    python tests/benchmarks/render.py [ASSETS [FEWER]]
+    python tests/benchmarks/render.py [ASSETS ...]
 
 Each call of wan is a process of its own, against the sandbox on a port in another one, whose pictures are plain. What
-is printed is processor time and wall-clock time of wan alone, its peak memory, and the ratio to a run over fewer.
+is printed for each number of assets is processor time and wall-clock time of wan alone, its peak memory and the ratio
+to that of the fewest, and what it looked at. What is linear takes as much for a thousand assets however many there are.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -23,6 +25,8 @@ SIDE = 512
 """Pixels of a side: the pictures are checked as any others, and small."""
 
 JOBS = "64"
+SIZES = [100, 1_000, 10_000]
+CALLS = ("plan", "render", "first look", "second run", "check")
 
 SERVER = """
 import sys
@@ -116,11 +120,27 @@ def measure(root: Path, env: dict[str, str], assets: int) -> dict[str, Ran]:
 def say(line: str) -> None:
     """Print a line of the table."""
     sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def table(found: dict[int, dict[str, Ran]]) -> None:
+    """Print what was measured as Markdown, each call over every number of assets."""
+    say("| call | assets | processor s | a thousand | wall-clock s | peak MiB | ratio | looked, hashed, connected |")
+    say("|---|---:|---:|---:|---:|---:|---:|---|")
+    least = min(found)
+    for name in CALLS:
+        for assets, ran in found.items():
+            one, few = ran[name], found[least][name]
+            looks = ", ".join(re.findall(r"\d+", one.err.strip().splitlines()[-1])) if one.err.strip() else ""
+            say(
+                f"| {name} | {assets:,} | {one.cpu:.2f} | {one.cpu / assets * 1000:.2f} | {one.wall:.1f} "
+                f"| {one.peak:.1f} | {one.peak / few.peak:.2f} | {looks} |"
+            )
 
 
 def main() -> None:
     """Print the table."""
-    most, fewer = (int(word) for word in (*sys.argv[1:], *("10000", "100")[len(sys.argv) - 1 :]))
+    sizes = [int(word) for word in sys.argv[1:]] or SIZES
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
         text = SERVER.format(tests=str(TESTS), folder=str(root / "port"), side=SIDE)
@@ -135,17 +155,10 @@ def main() -> None:
                     break
                 name, _, value = line.removeprefix("export ").strip().partition("=")
                 env[name] = value
-            few, many = measure(root, env, fewer), measure(root, env, most)
+            table({assets: measure(root, env, assets) for assets in sizes})
         finally:
             server.terminate()
             server.wait()
-    say(f"{'':12} {'assets':>7} {'cpu s':>8} {'wall s':>8} {'peak MiB':>9}  what it looked at")
-    for name, ran in many.items():
-        for assets, one in ((fewer, few[name]), (most, ran)):
-            looks = one.err.strip().splitlines()[-1] if one.err.strip() else ""
-            say(f"{name:12} {assets:7} {one.cpu:8.2f} {one.wall:8.2f} {one.peak:9.1f}  {looks}")
-    ratio = many["render"].peak / few["render"].peak
-    say(f"peak memory of rendering {most} assets: {ratio:.2f} times that of {fewer}")
 
 
 if __name__ == "__main__":

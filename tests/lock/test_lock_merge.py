@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,7 @@ FLIGHTS = st.builds(
     st.sampled_from([None, "task_1", "task_2"]),
 )
 ENTRIES = st.builds(
-    lambda prompt, flights, tried: (entry(prompt) if prompt else Entry()).model_copy(
-        update={"open": flights, "tried": tried}
-    ),
+    lambda prompt, flights, tried: replace(entry(prompt) if prompt else Entry(), open=flights, tried=tried),
     st.sampled_from(["", "one", "two"]),
     st.lists(FLIGHTS, max_size=2, unique_by=lambda found: found.token).map(
         lambda found: tuple(sorted(found, key=lambda one: one.token))
@@ -45,10 +44,10 @@ def test_one_side_alone(base: dict[str, Entry], other: dict[str, Entry]) -> None
         tasks = dict(flights(other, name))
         assume(all(token not in tasks or task in (None, tasks[token]) for token, task in flights(base, name)))
     merged = [merge(base, other, base), merge(base, base, other), merge(base, other, other)]
-    expected = {name: found.model_copy(update={"tried": 0}) for name, found in other.items()}
+    expected = {name: replace(found, tried=0) for name, found in other.items()}
     for found, clashes in merged:
         assert not clashes
-        kept = {name: one.model_copy(update={"tried": 0}) for name, one in found.items()}
+        kept = {name: replace(one, tried=0) for name, one in found.items()}
         assert {name: one for name, one in kept.items() if one != Entry()} == {
             name: one for name, one in expected.items() if one != Entry()
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -145,13 +146,12 @@ def test_an_asset_made_from_a_set_follows_all_of_it(project: Project) -> None:
     project.add("more", images=["@lone", "@lone"])
     project.rendered()
     assert project.statuses()["more"] == "current"
-    project.entries["lone"] = project.entries["lone"].model_copy(
-        update={
-            "files": (
-                project.entries["lone"].files[0],
-                Made(path="lone-2.png", sha256=digest(project.write("lone-2.png", "new")), bytes=3),
-            ),
-        }
+    project.entries["lone"] = replace(
+        project.entries["lone"],
+        files=(
+            project.entries["lone"].files[0],
+            Made(path="lone-2.png", sha256=digest(project.write("lone-2.png", "new")), bytes=3),
+        ),
     )
     assert project.why("more") == "@lone has other content"
 
@@ -163,9 +163,7 @@ QUIET: list[Callable[[Project], None]] = [
     lambda project: project.rows[0].update(count=1, verb="generate", sync=True, strict=True, convert=False),
     lambda project: project.entries.update(
         {
-            name: found.model_copy(
-                update={"provider": "yunwu", "model": "other", "cost": 7.0, "handle": "yunwu:t", "pinned": "yunwu"}
-            )
+            name: replace(found, provider="yunwu", model="other", cost=7.0, handle="yunwu:t", pinned="yunwu")
             for name, found in project.entries.items()
         }
     ),
@@ -226,7 +224,7 @@ def test_what_is_under_way_is_collected(project: Project) -> None:
         at=1,
         key="k",
     )
-    project.entries["hero"] = project.entries["hero"].model_copy(update={"open": (under_way,)})
+    project.entries["hero"] = replace(project.entries["hero"], open=(under_way,))
     project.entries["lone"] = Entry(open=(under_way,))
     project.rows[0]["seed"] = 5
     assert project.statuses() == {"hero": "open", "lone": "open", "poster": "stale"}

@@ -6,7 +6,7 @@ import functools
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -264,7 +264,7 @@ class App:
         self.streams.out(dumps(document(self.command, tasks, error, code, ok=code == 0, extra=extra)))
         return code
 
-    def summary(self, tasks: list[Task], error: WanError | None, code: int, **extra: Any) -> int:
+    def summary(self, tasks: Sequence[Task], error: WanError | None, code: int, **extra: Any) -> int:
         """Print the last line of the event stream."""
         from wan_cli.ui.document import jsonl_line
         from wan_cli.ui.jsonl import summary_event

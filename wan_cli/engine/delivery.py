@@ -132,7 +132,7 @@ class _Desk:
         """Bring one result in. Everything that goes wrong is in the answer."""
         if (known := self._known(index)) and _whole(known) and self._described(known):
             if known.path:  # a process that ended between the two names of its file left the first
-                _sweep(Path(known.path).parent, self.task.id, index)
+                self.engine.leftovers.sweep(Path(known.path).parent, self.task.id, index)
             return _Fetched(index, known)
         try:
             return await self._bring(index, output)
@@ -156,7 +156,7 @@ class _Desk:
         task = self.task
         kind = task.job.makes if task.job.model else "video"  # an adopted task may be either: the wider limits
         aim = self._aim(index)
-        _sweep(aim.parent, task.id, index)
+        self.engine.leftovers.sweep(aim.parent, task.id, index)
         token = lambda: f"{task.id}-{index}-{secrets.token_hex(3)}"  # noqa: E731 - the part's name tells whose it is
         expected = "video" if task.job.makes == "video" else "picture"
 
@@ -256,13 +256,6 @@ def _replaceable(target: Target, path: Path) -> bool:
     if target.replaces is None or not path.exists():
         return target.overwrite
     return target.overwrite and digest_of(path) in target.replaces
-
-
-def _sweep(folder: Path, task_id: str, index: int) -> None:
-    """Remove what an earlier process left of this result: this one owns the task now."""
-    with suppress(OSError):
-        for stale in folder.glob(f".*.{task_id}-{index}-*.part"):
-            stale.unlink()
 
 
 def _saved(engine: Engine, task: Task) -> Task:

@@ -15,9 +15,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from weakref import WeakValueDictionary
 
 from wan_cli.catalog import Model
 from wan_cli.engine.foresight import Foresight
+from wan_cli.engine.leftovers import Leftovers
 from wan_cli.engine.origins import bought_elsewhere, elsewhere
 from wan_cli.engine.pace import Pace
 from wan_cli.engine.rescue import Rescue
@@ -78,12 +80,13 @@ class Engine:
     submitting: int = 0
     """Purchases whose answer is awaited right now: a first signal lets them finish."""
     _paces: dict[str, Pace] = field(default_factory=dict)
-    _uploads: dict[tuple[str, str], asyncio.Lock] = field(default_factory=dict)
+    _uploads: WeakValueDictionary[tuple[str, str], asyncio.Lock] = field(default_factory=WeakValueDictionary)
     _unsaved: dict[str, Task] = field(default_factory=dict)
     """What the ledger could not take, by the task's id; ``rescue`` writes that down elsewhere."""
     rescue: Rescue = field(default_factory=Rescue)
     repeats: Repeats = field(default_factory=Repeats)
     foresight: Foresight = field(default_factory=Foresight)
+    leftovers: Leftovers = field(default_factory=Leftovers)
     cool_until: dict[str, float] = field(default_factory=dict)  # per origin: no purchase before this time (monotonic)
 
     async def run(
@@ -162,6 +165,7 @@ class Engine:
             await self.pause(ATTACHED_S)
         stored = self.ledger.get(task.id)
         if attached:  # what the other process left is taken up as it is
+            self.leftovers.forget()
             return True, self._merged(stored, replace(task, state=stored.state))
         if task.state.kind == "new" and (stored.state.kind == "new" or _unbought(stored)):
             return True, replace(task, charged="no", submitted_at=None)
@@ -281,7 +285,7 @@ class Engine:
         return self._paces.setdefault(provider, Pace(most=self.submits))
 
     def upload_turn(self, provider: str, sha256: str) -> asyncio.Lock:
-        """Return what lets the tasks of one ``-n`` wait for the first to upload their file, and then find it."""
+        """Return what lets the tasks of one ``-n`` wait for the first to upload their file; it goes with the last."""
         return self._uploads.setdefault((provider, sha256), asyncio.Lock())
 
 

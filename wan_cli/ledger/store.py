@@ -112,6 +112,7 @@ class Ledger:
             durations.record(db, self._took, now)
             claims.renew(db, task.id, self._here, now)
         self._took.clear()
+        self._given.discard(task.id)  # it is in the database now, where new_id looks
 
     def learn_duration(self, provider: str, origin: str, model: str, *, least: float, most: float) -> None:
         """Note between which seconds a task ended: written with the next task that is saved, so it costs no sync."""

@@ -19,7 +19,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from wan_cli.errors import StateUnusable, UsageError
-from wan_cli.intake import read_regular
+from wan_cli.intake import lines_of, open_regular, read_regular
+from wan_cli.lock.entries import Entries
 from wan_cli.lock.entry import Entry
 from wan_cli.lock.text import entry_of, loads, once, pieces
 from wan_cli.text import one_line
@@ -43,6 +44,23 @@ def _digest(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
+def _digest_of(path: Path) -> bytes:
+    with _readable(path), open_regular(path) as file:
+        return hashlib.file_digest(file, "sha256").digest()
+    return _digest(b"")
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Take a file that is not there for an empty one. Raises ``UsageError`` for one that cannot be read."""
+    try:
+        yield
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", hint=f"ls -l {path}") from error
+
+
 class Lock:
     """The lock of one manifest. ``held`` for a run; without it nothing can be changed."""
 
@@ -50,39 +68,37 @@ class Lock:
         """Read ``path`` and the journal beside it. Raises ``UsageError``."""
         self.path = path
         self.journal = path.with_name(f"{path.name}.journal")
-        self.entries: dict[str, Entry] = {}
+        self.entries = Entries({})
         self._descriptor: int | None = None
         self._changed = False
         self._was = _digest(b""), _digest(b"")
         self._read()
 
     def _read(self) -> None:
-        data, journal = self._bytes(self.path), self._bytes(self.journal)
-        self._was = _digest(data), _digest(journal)
+        data = b""
+        with _readable(self.path):
+            data = read_regular(self.path, MOST_BYTES)
+        # The journal at once after it, and only then a closer look: another process may fold the one into the other.
+        since: dict[str, Entry | None] = {}
+        digest = hashlib.sha256()
+        for number, (name, block) in self._lines(digest):
+            place = f"{self.journal.name}:{number}: {one_line(name)}"
+            since[name] = None if block is None else entry_of(block, place)
+        self._was, self._changed = (_digest(data), digest.digest()), bool(since)
         try:
-            text = data.decode("utf-8-sig")
+            found = loads(data.decode("utf-8-sig"), self.path.name)
         except UnicodeDecodeError as error:
             raise UsageError(f"{self.path.name}: not UTF-8", hint=f"git checkout {self.path.name}") from error
-        self.entries = loads(text, self.path.name)
-        for number, (name, block) in self._lines(journal):
-            self._changed = True
-            if block is None:
-                self.entries.pop(name, None)
-            else:
-                self.entries[name] = entry_of(block, f"{self.journal.name}:{number}: {one_line(name)}")
+        changed = {**found, **since}
+        self.entries = Entries({name: entry for name, entry in changed.items() if entry is not None})
 
-    @staticmethod
-    def _bytes(path: Path) -> bytes:
-        try:
-            return read_regular(path, MOST_BYTES)
-        except FileNotFoundError:
-            return b""
-        except OSError as error:
-            raise UsageError(f"{path} cannot be read: {error.strerror}", hint=f"ls -l {path}") from error
+    def _lines(self, digest: hashlib._Hash) -> Iterator[tuple[int, tuple[str, Any]]]:
+        """Yield the journal's lines, and tell ``digest`` of them: of ten thousand assets it has some 30 MiB.
 
-    def _lines(self, data: bytes) -> Iterator[tuple[int, tuple[str, Any]]]:
-        """Yield the journal's lines. One that a crash cut is no JSON, and what it said was not acted upon."""
-        for number, line in enumerate(data.split(b"\n"), start=1):
+        A line that a crash cut is no JSON, and what it said was not acted upon.
+        """
+        for number, line in enumerate(self._journaled(), start=1):
+            digest.update(line)
             if line.startswith((b"<<<<<<< ", b"=======", b">>>>>>> ")):
                 raise self._damaged(number, "merge conflict markers; a journal is not committed")
             try:
@@ -92,6 +108,10 @@ class Lock:
             if not isinstance(found, dict) or found.keys() != {"id", "entry"} or not isinstance(found["id"], str):
                 raise self._damaged(number, "not a line of a journal")
             yield number, (found["id"], found["entry"])
+
+    def _journaled(self) -> Iterator[bytes]:
+        with _readable(self.journal):
+            yield from lines_of(self.journal, MOST_BYTES)
 
     def _damaged(self, number: int, why: str) -> UsageError:
         return UsageError(f"{self.journal.name}:{number}: {why}", hint=f"look at {self.journal}, then move it away")
@@ -113,7 +133,7 @@ class Lock:
             raise self._busy()
         self._descriptor = descriptor
         try:
-            if self._was != (_digest(self._bytes(self.path)), _digest(self._bytes(self.journal))):
+            if self._was != (_digest_of(self.path), _digest_of(self.journal)):
                 raise StateUnusable(
                     f"{self.path.name} was changed by another process meanwhile", hint="run the command again"
                 )
@@ -178,7 +198,7 @@ class Lock:
         if entry is None:
             self.entries.pop(name, None)
         else:
-            self.entries[name] = entry
+            self.entries.pack(name, entry)
 
     def _fold(self, descriptor: int) -> None:
         """Write the lock, atomically; only then the journal goes. A disk that is full leaves both."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from wan_cli.lock.entry import Entry, Flight
 
@@ -26,7 +27,7 @@ def merge(
             clashes.append(name)
             kept = other if one == _NOTHING else one  # what one side made is not lost where the other gave it up
         tried = max(side.tried for side in sides)
-        fresh = kept.model_copy(update={"open": _flights(*(side.open for side in sides)), "tried": tried})
+        fresh = replace(kept, open=_flights(*(side.open for side in sides)), tried=tried)
         given_up = name in base and not (name in ours and name in theirs)
         if kept != _NOTHING or fresh.open or (tried and not given_up):
             merged[name] = fresh
@@ -34,7 +35,7 @@ def merge(
 
 
 def _finished(entry: Entry) -> Entry:
-    return entry.model_copy(update={"open": (), "tried": 0})
+    return replace(entry, open=(), tried=0)
 
 
 def _flights(was: tuple[Flight, ...], one: tuple[Flight, ...], other: tuple[Flight, ...]) -> tuple[Flight, ...]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from wan_cli.errors import UsageError
-from wan_cli.lock.entry import Entry
+from wan_cli.lock.entry import ENTRY, Entry
 from wan_cli.text import one_line
 
 VERSION = 1
 _MARKERS = ("<<<<<<< ", "=======", ">>>>>>> ", "||||||| ")
-_ALL = TypeAdapter(dict[str, Entry])
+_SAID = {"unexpected_keyword_argument": "not known here", "dataclass_type": "not an object"}
+"""What is said instead of pydantic's words, which speak of Python."""
 
 
 def loads(text: str, name: str) -> dict[str, Entry]:
@@ -35,24 +36,26 @@ def loads(text: str, name: str) -> dict[str, Entry]:
     blocks = found.get("assets")
     if not isinstance(blocks, dict) or found.keys() != {"wan_lock", "assets"}:
         raise UsageError(f"{name}: not a lock of wan render", hint=f"move {name} away")
-    try:
-        return _ALL.validate_python(blocks)
-    except ValidationError as error:
-        raise _wrong(error, f"{name}: assets") from error
+    # One after the other, and what was read goes as its entry comes: ten thousand need not be there twice.
+    return {asset: _entry(blocks.pop(asset), f"{name}: assets", asset) for asset in list(blocks)}
 
 
 def entry_of(block: Any, place: str) -> Entry:
     """Read one asset's block. Raises ``UsageError`` with the place."""
+    return _entry(block, place)
+
+
+def _entry(block: Any, place: str, *names: str) -> Entry:
     try:
-        return Entry.model_validate(block)
+        return ENTRY.validate_python(block)
     except ValidationError as error:
-        raise _wrong(error, place) from error
+        raise _wrong(error, place, names) from error
 
 
-def _wrong(error: ValidationError, place: str) -> UsageError:
+def _wrong(error: ValidationError, place: str, names: Sequence[str]) -> UsageError:
     first = error.errors(include_url=False, include_input=False)[0]
-    where = "".join(f".{one_line(str(part))}" for part in first["loc"])
-    said = "not known here" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+    where = "".join(f".{one_line(str(part))}" for part in (*names, *first["loc"]))
+    said = _SAID.get(first["type"]) or first["msg"].removeprefix("Value error, ")
     return UsageError(f"{place}{where}: {said[:1].lower()}{said[1:]}", hint="restore the lock, or move it away")
 
 

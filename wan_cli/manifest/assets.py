@@ -6,8 +6,8 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from wan_cli.models import Verb
@@ -17,6 +17,8 @@ MEDIA = ("images", "mask", "first_frame", "last_frame", "first_clip", "audio", "
 WHERE = frozenset({"output", "convert", "sidecar", "strict", "route"})
 """Fields that say where a result goes and how it is asked for, not what it is: changing one makes nothing stale."""
 _APART = WHERE | {"provider", *MEDIA}
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+"""What most assets have of most things: one for all of them, and nothing can be put into it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +33,27 @@ class Reference:
         return f"@{self.value}" if self.kind == "asset" else self.value
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Asset:
     """One asset with defaults and matrix applied. ``line`` counts from 1; ``fields`` is what the manifest states.
 
-    ``fields`` has neither ``id``, ``matrix``, ``prompt_file`` (its text is ``prompt``) nor what nobody said.
+    ``fields`` has neither ``id``, ``matrix``, ``prompt_file`` (its text is ``prompt``) nor what nobody said. It has
+    slots, for a run holds ten thousand of them; ``needs`` are the ids of the assets whose outputs this one uses, each
+    once, in order.
     """
 
     id: str
     verb: Verb
     fields: Mapping[str, Any]
-    references: Mapping[str, tuple[Reference, ...]] = field(default_factory=dict)
+    references: Mapping[str, tuple[Reference, ...]] = field(default_factory=lambda: NOTHING)
     line: int = 0
+    needs: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    _request: str = field(default="", init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Work out once what is asked for again and again."""
+        named = (one.value for found in self.references.values() for one in found if one.kind == "asset")
+        object.__setattr__(self, "needs", tuple(dict.fromkeys(named)))
 
     @property
     def prompt(self) -> str:
@@ -53,12 +64,6 @@ class Asset:
     def output(self) -> str:
         """The output template as stated, or the default: the id beside the manifest."""
         return str(self.fields.get("output") or "{id}{ext}")
-
-    @cached_property
-    def needs(self) -> tuple[str, ...]:
-        """The ids of the assets whose outputs this one uses, each once, in order."""
-        named = (one.value for found in self.references.values() for one in found if one.kind == "asset")
-        return tuple(dict.fromkeys(named))
 
     @property
     def stated(self) -> dict[str, Any]:
@@ -75,11 +80,13 @@ class Asset:
             said[name] = [str(one) for one in found]
         return {"verb": self.verb, **dict(sorted(said.items()))}
 
-    @cached_property
+    @property
     def request(self) -> str:
-        """The sha256 of :attr:`stated`, in hex."""
-        text = json.dumps(self.stated, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        """The sha256 of :attr:`stated`, in hex, worked out once."""
+        if not self._request:
+            text = json.dumps(self.stated, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+            object.__setattr__(self, "_request", hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest())
+        return self._request
 
     @property
     def providers(self) -> tuple[str, ...]:

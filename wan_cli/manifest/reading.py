@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from wan_cli.errors import UsageError
-from wan_cli.manifest.assets import MEDIA, Asset, Manifest, Reference
+from wan_cli.manifest.assets import MEDIA, NOTHING, Asset, Manifest, Reference
 from wan_cli.manifest.graph import order
 from wan_cli.manifest.jail import inside, text_inside
 from wan_cli.manifest.shape import ID, Axes, Fields, Row, meant
@@ -103,7 +103,10 @@ class _Reader:
             if total > MOST_ASSETS:
                 raise at(self.path, self.rows.lines[number], f"{spot.name}: more than {MOST_ASSETS:,} assets")
             raws.append((spot, raw, axes))
-        for spot, raw, axes in raws:
+            self.rows.assets[number] = raw  # not two of each of ten thousand
+        raws.reverse()
+        while raws:
+            spot, raw, axes = raws.pop()
             said = self._with_defaults(raw)
             if not axes:
                 yield self._asset(said, raw, spot)
@@ -133,7 +136,9 @@ class _Reader:
             spot = _Spot(spot.path, spot.rows, spot.number, name)
         fields = _checked(Row, said, spot, self.spot if said.keys() - raw.keys() else None, raw)
         del fields["id"]
-        references = {}
+        if "provider" in fields and fields["provider"] == self.base_plain.get("provider"):
+            fields["provider"] = self.base_plain["provider"]  # one list for ten thousand
+        references: dict[str, tuple[Reference, ...]] = {}
         for field in MEDIA:
             if (value := fields.pop(field, None)) is not None:
                 listed = value if isinstance(value, list) else [value]
@@ -157,7 +162,7 @@ def _whole(name: str, fields: dict[str, Any], references: dict[str, tuple[Refere
     if verb == "generate" and pictures:
         raise spot.refuse("images", 'generate takes none; verb = "edit" or "fuse"')
     line = spot.rows.line(spot.number)
-    return Asset(id=name, verb=verb, fields=dict(sorted(fields.items())), references=references, line=line)
+    return Asset(id=name, verb=verb, fields=dict(sorted(fields.items())), references=references or NOTHING, line=line)
 
 
 def _underscored(raw: Mapping[str, Any], spot: _Spot) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from wan_cli.errors import UsageError
 from wan_cli.manifest import Asset, Manifest
+from wan_cli.manifest.assets import NOTHING
 from wan_cli.render.item import MAKES, Item, Wanted, changes, content, content_of
 from wan_cli.render.places import Places
 from wan_cli.text import one_line
@@ -114,11 +115,11 @@ class Holding:
             why = tuple(map(_stranger, strange))
             return _with(item, status="edited", why=why, edited=strange, moves=(), ours={})
         coming = {new: found for old, new in item.moves for found in self._contents([old]).values()}
-        return _with(item, ours={**item.ours, **self._contents(there), **coming})
+        return _with(item, ours={**item.ours, **self._contents(there), **coming} or NOTHING)
 
-    def _contents(self, paths: Iterable[str]) -> dict[str, str]:
+    def _contents(self, paths: Iterable[str]) -> Mapping[str, str]:
         seen = ((path, self.sight.file(path)) for path in paths)
-        return {path: found.sha256 for path, found in seen if found is not None}
+        return {path: found.sha256 for path, found in seen if found is not None} or NOTHING
 
     def _is_foreign(self, path: str, moving: str = "") -> bool:
         """Tell whether something is there that neither the lock nor the sandbox's knows."""
@@ -159,7 +160,7 @@ class Holding:
 
     # -- what it is made from
 
-    def _inputs(self, asset: Asset) -> tuple[dict[str, str], dict[str, list[str]]]:
+    def _inputs(self, asset: Asset) -> tuple[Mapping[str, str], dict[str, list[str]]]:
         """Return the content of each reference as it is now; the assets it uses that change, or have no files yet."""
         inputs: dict[str, str] = {}
         upstream: dict[str, list[str]] = {}
@@ -175,7 +176,7 @@ class Holding:
                         absent = item is not None and item.status in HERE
                         names = upstream.setdefault("absent" if absent else "changes", [])
                         names += [str(one)] if str(one) not in names else []
-        return inputs, upstream
+        return inputs or NOTHING, upstream
 
     def _output(self, asset: Asset, entry: Entry) -> str:
         """Return the content of another asset's output as it is on disk, edited or not."""

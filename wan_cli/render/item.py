@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal
 
 from wan_cli.manifest import Asset
+from wan_cli.manifest.assets import NOTHING
 from wan_cli.text import one_line
 
 if TYPE_CHECKING:
@@ -34,10 +35,10 @@ class Item:
     status: Status
     why: tuple[str, ...] = ()
     entry: Entry | None = None
-    inputs: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     edited: tuple[str, ...] = ()
     moves: tuple[tuple[str, str], ...] = ()
-    ours: Mapping[str, str] = field(default_factory=dict)
+    ours: Mapping[str, str] = field(default_factory=lambda: NOTHING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

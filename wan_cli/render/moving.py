@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -48,7 +49,8 @@ def move(planned: Plan, root: Path, lock: Lock, sight: Sight) -> Plan:
         return planned
     moved = {one.asset for one in left}
     while left:
-        ready = [one for one in left if not _taken(one, left, root)]
+        olds = Counter(one.old for one in left)
+        ready = [one for one in left if not _taken(one, olds, root)]
         if not ready:  # each waits for the place of another
             first = left[0]
             stem, dot, ext = first.new.rpartition(".")
@@ -58,7 +60,8 @@ def move(planned: Plan, root: Path, lock: Lock, sight: Sight) -> Plan:
             continue
         for one in ready:
             _rename(one, root, lock, sight)
-        left = [one for one in left if one not in ready]
+        done = set(map(id, ready))
+        left = [one for one in left if id(one) not in done]
     return replace(planned, items=[_after(item, lock.entries, moved) for item in planned.items])
 
 
@@ -68,8 +71,10 @@ def _after(item: Item, entries: Mapping[str, object], moved: set[str]) -> Item:
     return replace(item, entry=entries[item.asset.id], moves=())  # type: ignore[arg-type] # entries of a lock
 
 
-def _taken(one: _Move, left: list[_Move], root: Path) -> bool:
-    return any(other is not one and other.old == one.new for other in left) and os.path.lexists(root / one.new)
+def _taken(one: _Move, olds: Mapping[str, int], root: Path) -> bool:
+    """Tell whether another file stands where one goes; ``olds`` has how many are still at each place."""
+    others = olds.get(one.new, 0) - (one.old == one.new)
+    return others > 0 and os.path.lexists(root / one.new)
 
 
 def _rename(one: _Move, root: Path, lock: Lock, sight: Sight) -> None:
@@ -86,9 +91,9 @@ def _rename(one: _Move, root: Path, lock: Lock, sight: Sight) -> None:
         ) from error  # fmt: skip
     entry = lock.entries[one.asset]
     files = tuple(
-        made.model_copy(update={"path": one.new}) if made.path == one.old else made for made in entry.files
+        replace(made, path=one.new) if made.path == one.old else made for made in entry.files
     )  # fmt: skip
-    lock.put(one.asset, entry.model_copy(update={"files": files}))
+    lock.put(one.asset, replace(entry, files=files))
     with suppress(OSError):
         source.unlink(missing_ok=True)
     sidecar = root / f"{one.old}.json"

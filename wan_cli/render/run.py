@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from graphlib import TopologicalSorter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from wan_cli.errors import StaleAssets, WanError
 from wan_cli.models import Task
 from wan_cli.render.plan import Item
+from wan_cli.render.shelf import Shelf
 
 Ending = Literal["made", "collected", "current", "edited", "moved", "pending", "failed", "skipped", "stopped"]
 GOOD = frozenset({"made", "collected", "current", "moved", "edited"})
@@ -30,7 +30,7 @@ class Result:
     """
 
     ending: Ending
-    tasks: tuple[Task, ...] = ()
+    tasks: Sequence[Task] = ()
     error: WanError | None = None
     why: str = ""
 
@@ -38,6 +38,43 @@ class Result:
     def usable(self) -> bool:
         """Whether another item can use its files; those of an earlier request are about to be replaced."""
         return self.ending in GOOD and not isinstance(self.error, StaleAssets)
+
+
+CURRENT, EDITED = Result(ending="current"), Result(ending="edited")
+"""What became of an item of which nothing was to be done."""
+
+
+class _Queue:
+    """Items in the order in which they may be begun: each once those it uses are done. There are no circles in it.
+
+    What neither uses another one nor is used, as most of ten thousand, takes a place in the line and nothing else.
+    """
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        ids = {item.asset.id for item in items}
+        self._lacks: dict[str, int] = {}
+        self._users: dict[str, list[Item]] = {}
+        self._line: deque[Item] = deque()
+        for item in items:
+            needs = [need for need in item.asset.needs if need in ids]
+            for need in needs:
+                self._users.setdefault(need, []).append(item)
+            if needs:
+                self._lacks[item.asset.id] = len(needs)
+            else:
+                self._line.append(item)
+
+    def next(self) -> Item | None:
+        """Return an item that may be begun; ``None`` where all of them wait, or there are no more."""
+        return self._line.popleft() if self._line else None
+
+    def done(self, item: Item) -> None:
+        """Let what uses the item come, where it was the last that was missing."""
+        for user in self._users.pop(item.asset.id, ()):
+            self._lacks[user.asset.id] -= 1
+            if not self._lacks[user.asset.id]:
+                del self._lacks[user.asset.id]
+                self._line.append(user)
 
 
 class _Lanes:
@@ -85,6 +122,8 @@ class Run:
     """Names what an item has to share with others: its provider."""
     halted: bool = False
     results: dict[str, Result] = field(default_factory=dict)
+    """What became of each item so far, in little room."""
+    _shelf: Shelf = field(default_factory=Shelf)
     _bug: Exception | None = None
 
     async def all(self) -> Mapping[str, Result]:
@@ -92,26 +131,21 @@ class Run:
 
         A bug in one is raised when the others have been brought in: nothing more is bought meanwhile.
         """
-        by_id = {item.asset.id: item for item in self.items}
-        sorter = TopologicalSorter(
-            {name: [need for need in item.asset.needs if need in by_id] for name, item in by_id.items()}
-        )
-        sorter.prepare()
-        lanes = _Lanes(self.lane, self.jobs)
+        queue, lanes = _Queue(self.items), _Lanes(self.lane, self.jobs)
         working: dict[asyncio.Task[Result], Item] = {}
         try:
-            while sorter.is_active():
-                self._ready([by_id[name] for name in sorter.get_ready()], lanes, sorter)
+            while True:
+                self._ready(queue, lanes)
                 while item := lanes.next():
                     working[asyncio.ensure_future(self._one(item))] = item
-                ended: set[asyncio.Task[Result]] = set()
-                if working:
-                    ended, _ = await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
+                if not working:
+                    break
+                ended, _ = await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
                 for work in ended:
                     item = working.pop(work)
                     self._note(item, work)
                     lanes.done(item)
-                    sorter.done(item.asset.id)
+                    queue.done(item)
         finally:
             for work in working:
                 work.cancel()
@@ -121,12 +155,12 @@ class Run:
             raise self._bug
         return self.results
 
-    def _ready(self, items: Iterable[Item], lanes: _Lanes, sorter: TopologicalSorter[str]) -> None:
+    def _ready(self, queue: _Queue, lanes: _Lanes) -> None:
         """Put items into their lanes; those of which nothing is to be done have ended."""
-        for item in items:
-            if (status := item.status) == "current" or status == "edited":
-                self._take(item, Result(ending=status))
-                sorter.done(item.asset.id)
+        while item := queue.next():
+            if item.status in ("current", "edited"):
+                self._take(item, CURRENT if item.status == "current" else EDITED)
+                queue.done(item)
             else:
                 lanes.add(item)
 
@@ -150,7 +184,18 @@ class Run:
         self._take(item, result)
 
     def _take(self, item: Item, result: Result) -> None:
-        self.results[item.asset.id] = result
+        if result.error is not None:
+            _forget(result.error)
+        kept = replace(result, tasks=self._shelf.keep(result.tasks)) if result.tasks else result
+        self.results[item.asset.id] = kept
         if self.fail_fast and result.ending == "failed":
             self.halted = True
         self.done(item, result)
+
+
+def _forget(error: BaseException) -> None:
+    """Let go of where an error came from: the frames would hold on to all that its item was made from."""
+    seen: BaseException | None = error
+    while seen is not None and seen.__traceback__ is not None:
+        seen.__traceback__ = None
+        seen = seen.__cause__ or seen.__context__

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from wan_cli.errors import WanError
 
 __all__ = [
-    "document", "dumps", "error_document", "error_object", "jsonl_line", "listing", "state_name", "task_document",
-    "task_error", "totals",
+    "document", "dumps", "error_document", "error_object", "jsonl_line", "line_by_line", "listing", "state_name",
+    "task_document", "task_error", "totals",
 ]  # fmt: skip
 
 VERSION = 1
@@ -247,7 +247,30 @@ def _plain(value: object, depth: int = 0) -> object:
 
 def dumps(doc: Mapping[str, Any]) -> str:
     """Return one document as text: printable ASCII only, so it harms no terminal, code page or log."""
-    return _printable(json.dumps(_plain(doc), ensure_ascii=True, indent=2, allow_nan=False))
+    return _text(doc)
+
+
+def line_by_line(doc: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the text of :func:`dumps` in parts that end where a line ends.
+
+    A value that is an iterator gives the rows of a list one by one: ten thousand of them are never there at once.
+    """
+    yield "{"
+    for place, (name, value) in enumerate(doc.items(), start=1):
+        head, comma = f"  {_text(name, 1)}: ", "," if place < len(doc) else ""
+        if not isinstance(value, Iterator):
+            yield head + _text(value, 1).replace("\n", "\n  ") + comma
+            continue
+        row = ""
+        for found in value:
+            yield f"{row}," if row else f"{head}["
+            row = "    " + _text(found, 2).replace("\n", "\n    ")
+        yield f"{row}\n  ]{comma}" if row else f"{head}[]{comma}"
+    yield "}"
+
+
+def _text(value: object, depth: int = 0) -> str:
+    return _printable(json.dumps(_plain(value, depth), ensure_ascii=True, indent=2, allow_nan=False))
 
 
 def jsonl_line(event_doc: Mapping[str, Any]) -> str:

@@ -35,6 +35,8 @@ _OWN = frozenset({"prompt", "seed", "output", "convert", "sidecar"})
 _USE = re.compile(r"\A(?:use|add) (-p|-m|-n) (\S+)\Z")
 _FIELD = {"-p": "provider", "-m": "model", "-n": "count"}
 """A verb's hint is an option; an asset says it as a field."""
+MOST_FILES = 256
+"""Files whose looks are kept; one that many assets use is among them."""
 _UNSAID = {field.name: field.default for field in dataclasses.fields(Making)}
 
 Paths: TypeAlias = Mapping[str, Sequence[str]]
@@ -193,12 +195,19 @@ class Reader:
     def _shape(self, asset: Asset, made: Paths, pinned: str | None) -> tuple[object, ...]:
         """Return what decides who makes an asset, from what, and for how much."""
         said = [(name, _key(value)) for name, value in asset.fields.items() if name not in _OWN]
+        seen: dict[str, int] = {}
         used = [
-            (name, str(one), *(_paths(self.manifest, one, made) or self.ahead.get(one.value, ())))
+            (name, seen.setdefault(str(one), len(seen)), *self._stands_for(one, made))
             for name, listed in asset.references.items() for one in listed
         ]  # fmt: skip
         suffix = os.path.splitext(asset.output)[1]  # noqa: PTH122 - ten thousand of them
         return asset.verb, pinned, "seed" in asset.fields, suffix, tuple(said), tuple(used)
+
+    def _stands_for(self, reference: Reference, made: Paths) -> Sequence[str]:
+        """Return the files of a reference; of one that is not there yet only their kinds count."""
+        if found := _paths(self.manifest, reference, made):
+            return [str(reference), *found]
+        return [os.path.splitext(word)[1] for word in self.ahead.get(reference.value, ())]  # noqa: PTH122 - as above
 
     def _look(
         self, medium: Media, offer: Offer, asset: str, path: str, notice: Callable[[str], object]
@@ -215,6 +224,8 @@ class Reader:
             told: list[str] = []
             found = checked(medium, offer, asset, path, told.append).file
             assert found is not None  # noqa: S101 - it has no address, so it is a file
+            if len(self._files) >= MOST_FILES:
+                self._files.clear()
             known = self._files[key] = found, told
         for text in known[1]:
             notice(text)

@@ -6,12 +6,12 @@ import base64
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from wan_cli.errors import StateUnusable
 from wan_cli.lock import Entry, Flight, Lock, Made
 from wan_cli.models import Cancelled, Done, Failed, Lost, New, Pending, Saved, Sending, Task, Unknown
 
@@ -104,6 +104,13 @@ class Books:
 
     lock: Lock
     purchases: dict[str, Purchase] = field(default_factory=dict)
+    _paths: Counter[str] | None = None
+
+    def uses(self, path: str) -> bool:
+        """Tell whether the lock has a file of that name: all of it is gone through at the first question only."""
+        if self._paths is None:
+            self._paths = Counter(made.path for entry in self.lock.entries.values() for made in entry.files)
+        return self._paths[path] > 0
 
     def asset_of(self, task: Task) -> str:
         """Return the id of the asset that a task is for; the task's own where it is for none."""
@@ -130,9 +137,9 @@ class Books:
         self._put(purchase.asset, entry, kept, tried=purchase.take)
 
     def _put(self, asset: str, entry: Entry, flights: Sequence[Flight], *, tried: int) -> None:
-        fresh = entry.model_copy(update={
-            "open": tuple(sorted(flights, key=lambda one: (one.take, one.item))), "tried": max(entry.tried, tried),
-        })  # fmt: skip
+        fresh = replace(
+            entry, open=tuple(sorted(flights, key=lambda one: (one.take, one.item))), tried=max(entry.tried, tried)
+        )
         self.lock.put(asset, None if fresh == Entry() else fresh)
 
     def finish(
@@ -154,6 +161,9 @@ class Books:
             open=tuple(flight for flight in before.open if not any(_is_of(flight, *one) for one in ended)),
         )  # fmt: skip
         self.lock.put(asset.id, entry)
+        if self._paths is not None:
+            self._paths.subtract(made.path for made in before.files)
+            self._paths.update(made.path for made in entry.files)
         for task in tasks:
             self.purchases.pop(task.id, None)
         return entry
@@ -178,7 +188,7 @@ def follow_ledger(lock: Lock, ledger: Callable[[], Ledger], *, held: bool) -> No
             elif not unbought(task) or flight.task:
                 kept.append(flight)
         if len(kept) < len(entry.open):
-            fresh = entry.model_copy(update={"open": tuple(kept), "tried": tried})
+            fresh = replace(entry, open=tuple(kept), tried=tried)
             if held:
                 lock.put(name, None if fresh == Entry() else fresh)
             else:
@@ -199,37 +209,6 @@ def ledger_task(ledger: Ledger, lock: Path, purchase: Purchase, item: int) -> Ta
     """Return the task that the ledger has for one item of a purchase."""
     found = ledger.by_user_key(purchase.user_key(lock))
     return next((task for task in reversed(found) if task.item == item), None)
-
-
-class Both:
-    """A ledger whose every saved transition is in the lock as well before anybody is told of it."""
-
-    def __init__(self, ledger: Ledger, books: Books) -> None:
-        self._ledger = ledger
-        self._books = books
-
-    def __getattr__(self, name: str) -> Any:
-        """Be the ledger in everything else."""
-        return getattr(self._ledger, name)
-
-    def save(self, task: Task) -> None:
-        """Write it into both. Raises ``StateUnusable``: then a purchase is not sent.
-
-        A purchase is in the lock first: if only the lock has it, it was not sent, and the ledger tells so. What
-        follows is in the ledger first, and goes into each of the two though the other one fails.
-        """
-        if isinstance(task.state, Sending):
-            self._books.note(task)
-            self._ledger.save(task)
-            return
-        trouble: StateUnusable | None = None
-        try:
-            self._ledger.save(task)
-        except StateUnusable as error:
-            trouble = error
-        self._books.note(task)
-        if trouble:
-            raise trouble
 
 
 def in_order(inputs: Mapping[str, str]) -> dict[str, str]:

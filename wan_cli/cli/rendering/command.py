@@ -17,7 +17,8 @@ from wan_cli.cli.hints import settle
 from wan_cli.cli.outcome import Wish
 from wan_cli.cli.rendering import telling, tidying
 from wan_cli.cli.rendering.asking import Quote, Reader
-from wan_cli.cli.rendering.books import Books, Both, follow_ledger
+from wan_cli.cli.rendering.books import Books, follow_ledger
+from wan_cli.cli.rendering.both import Both
 from wan_cli.cli.rendering.endings import decisive
 from wan_cli.cli.rendering.flags import check_flags
 from wan_cli.cli.rendering.works import ASKED, Works

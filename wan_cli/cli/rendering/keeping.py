@@ -7,6 +7,7 @@ the lock has an asset too many, and never the manifest one that would be bought.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import secrets
 import shutil
@@ -132,7 +133,7 @@ def _chosen(call: Keep, manifest: Manifest, found: Found, lock: Lock) -> tuple[M
     before, asset = lock.entries.get(call.name), manifest.assets[call.name]
     made = tuple(kept.made_of(call.root, path) for path in found.paths)
     wanted = choosing.places(manifest, asset, made, before, _sight(call))
-    files = tuple(one.model_copy(update={"path": path}) for one, path in zip(made, wanted, strict=True))
+    files = tuple(dataclasses.replace(one, path=path) for one, path in zip(made, wanted, strict=True))
     entry, item = _entry(call, manifest, found, files, lock, inputs_only=True)
     _warn(call, manifest, item, found, None)
     lock.put(call.name, entry)
@@ -224,7 +225,7 @@ def _entry(
         tried=before.tried, cost=found.cost, unit=task.cost.unit, files=made, accepted=not kept.resting(found, made),
         pinned=None if asset.fields.get("provider") else task.provider,
     )  # fmt: skip
-    entry = bare.model_copy(update={"inputs": _planned(call, manifest, bare, lock, sight, wanted).inputs})
+    entry = dataclasses.replace(bare, inputs=_planned(call, manifest, bare, lock, sight, wanted).inputs)
     item = _planned(call, manifest, entry, lock, sight, wanted)
     if item.status not in ("current", "moved"):
         raise UsageError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -39,18 +39,18 @@ def contents(item: Item, places: Places, sight: Sight) -> tuple[str, ...]:
     return tuple(found.sha256 for found in seen if found is not None)
 
 
-def clear(before: Iterable[Made], item: Item, places: Places, lock: Lock, sight: Sight) -> None:
+def clear(before: Iterable[Made], item: Item, places: Places, uses: Callable[[str], bool], sight: Sight) -> None:
     """Remove the files that an asset had before under other names (fewer results, another format), as they were.
 
-    Left behind they would be files that the lock does not know, and stand in the way of a later run. Where the name
-    depends on the task or the day, each result is there to stay.
+    ``uses`` tells whether the lock has a file of that name. Left behind they would be files that the lock does not
+    know, and stand in the way of a later run. Where the name depends on the task or the day, each result is there to
+    stay.
     """
     if places.late(places.template(item.asset)):
         return
-    used = {made.path for entry in lock.entries.values() for made in entry.files}
     for made in before:
         with suppress(OSError):
-            seen = None if made.path in used else sight.file(made.path)
+            seen = None if uses(made.path) else sight.file(made.path)
             if seen is not None and seen.sha256 == made.sha256:
                 (places.manifest.root / made.path).unlink()
                 sight.forget(made.path)

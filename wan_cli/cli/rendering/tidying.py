@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,10 +69,9 @@ def _accepted(app: App, lock: Lock, sight: Sight, globs: Sequence[str], planned:
         elif files := _files(item, sight):
             entry = item.entry or Entry()
             inputs = {name: done.get(name, digest) for name, digest in item.inputs.items()}
-            fresh = entry.model_copy(update={
-                "request": item.asset.request, "stated": item.asset.stated, "inputs": inputs, "files": files,
-                "accepted": True,
-            })  # fmt: skip
+            fresh = replace(
+                entry, request=item.asset.request, stated=item.asset.stated, inputs=inputs, files=files, accepted=True
+            )
             lock.put(item.asset.id, fresh)
             done[f"@{item.asset.id}"] = content_of(fresh)
         else:

@@ -282,7 +282,7 @@ class Works:
         except StateUnusable as error:  # it is bought and here; the next run finds it in the ledger
             error.charged = "yes"
             return Result(ending="failed", tasks=tuple(tasks), error=error)
-        clear(before.files if before else (), item, self.places, self.books.lock, self.sight)
+        clear(before.files if before else (), item, self.places, self.books.uses, self.sight)
         kept = tuple(map(told, tasks))
         return Result(ending="made" if word == "made" else "collected", tasks=kept, error=wrong)
 

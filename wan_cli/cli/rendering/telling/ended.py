@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from wan_cli import spend
 from wan_cli.cli.outcome import Wish, task_outcome
-from wan_cli.cli.rendering.telling.lines import cost_of, ended_line, error_of, files_of
+from wan_cli.cli.rendering.telling.lines import cost_of, ended_line, error_of, files_of, is_paid
 from wan_cli.cli.rendering.telling.marks import MOST_MARKS, mark
 from wan_cli.cli.rendering.telling.reports import pictures_before, spent_on, write_reports
 from wan_cli.models import Saved
 from wan_cli.render.run import Result
-from wan_cli.ui.document import error_object, task_document, typed_path
+from wan_cli.render.shelf import Together
+from wan_cli.ui.document import document, error_object, line_by_line, task_document, typed_path
 from wan_cli.ui.messages import say_error
 from wan_cli.ui.money import amount
 from wan_cli.ui.overall import AssetEnded, Workload
@@ -99,25 +100,35 @@ def conclude(
     if options.report:
         lines = [ended_line(app, manifest, item, result, before.get(item.asset.id, ())) for item, result in found]
         write_reports(app, manifest, lines, options.report, orphans=planned.orphans)
-    endings = [result.ending if result else "stopped" for _, result in found]
-    tasks = [task for _, result in found if result for task in result.tasks]
+    endings = Counter(result.ending if result else "stopped" for _, result in found)
+    tasks = Together([result.tasks for _, result in found if result and result.tasks])
     if app.say_json == "json":
-        documents = [task_document(task, cwd=str(app.cwd)) for task in tasks]
-        rows = [asset_row(app, manifest, item, result) for item, result in found]
-        app.emit(documents, decisive, code, assets=rows, orphans=list(planned.orphans))
+        extra = {"assets": (asset_row(app, manifest, *pair) for pair in found), "orphans": list(planned.orphans)}
+        whole = document(app.command, (), decisive, code, ok=code == 0, extra=extra)
+        whole["tasks"] = (task_document(task, cwd=str(app.cwd)) for task in tasks)
+        for part in line_by_line(whole):
+            app.streams.out(part)
     elif app.say_json == "jsonl":
-        app.summary(tasks, decisive, code, assets=dict(Counter(endings)))
+        app.summary(tasks, decisive, code, assets=dict(endings))
     else:
-        for item, result in found:
-            for line in _data(app, manifest, item, result, wait=options.wait):
-                app.streams.out(line)
-        paid = [ended_line(app, manifest, item, result) for item, result in found if result and result.tasks]
-        spent = "" if app.sandbox or not any(line.paid for line in paid) else f"; spent {spent_on(paid)}"
-        app.talk(f"{manifest.path.name}: {headline(endings)}{spent}")
+        spent = _told(app, manifest, found, wait=options.wait)
+        app.talk(f"{manifest.path.name}: {headline(endings.elements())}{spent}")
         for name in planned.orphans:
             app.talk(f"{name}: no longer in the manifest; --prune removes it")
     _say_errors(app, [error for _, result in found if (error := error_of(result))], decisive)
     return code
+
+
+def _told(app: App, manifest: Manifest, found: Sequence[tuple[Item, Result | None]], *, wait: bool) -> str:
+    """Print the data of every asset, and return what was spent: each asset's tasks are looked at once."""
+    bought: Counter[tuple[float | None, str | None]] = Counter()
+    for item, result in found:
+        opened = replace(result, tasks=tuple(result.tasks)) if result else None
+        for line in _data(app, manifest, item, opened, wait=wait):
+            app.streams.out(line)
+        if opened and is_paid(opened.ending, opened.tasks):
+            bought[cost_of(opened.tasks)] += 1
+    return "" if app.sandbox or not bought else f"; spent {spent_on(bought)}"
 
 
 def report_takes(

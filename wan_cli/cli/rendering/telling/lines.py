@@ -24,6 +24,10 @@ SHOWN = ("size", "aspect", "duration", "resolution")
 """Fields of a request that a report shows beside the picture."""
 
 
+NOT_BOUGHT = frozenset({"collected", "current", "edited", "moved"})
+"""Endings of what this run did not buy."""
+
+
 def planned_line(app: App, manifest: Manifest, item: Item, cost: Mapping[str, Any] | None = None) -> Line:
     """Return an item of a plan, with the files it has now and what it would cost."""
     asset, entry = item.asset, item.entry
@@ -42,7 +46,7 @@ def planned_line(app: App, manifest: Manifest, item: Item, cost: Mapping[str, An
 def ended_line(app: App, manifest: Manifest, item: Item, result: Result | None, was: Sequence[Shot] = ()) -> Line:
     """Return what became of an item; one without a result was not begun."""
     asset, entry = item.asset, item.entry
-    ending, tasks = (result.ending, result.tasks) if result else ("stopped", ())
+    ending, tasks = (result.ending, tuple(result.tasks)) if result else ("stopped", ())
     if ending in ("current", "edited", "moved"):
         tasks = ()
     first = tasks[0] if tasks else None
@@ -55,7 +59,7 @@ def ended_line(app: App, manifest: Manifest, item: Item, result: Result | None, 
         model=first.job.model if first else (old and old.model) or "",
         seed=first.job.seed if first else asset.fields.get("seed", old.seed if old else None),
         handle=", ".join(task.handle for task in tasks if task.handle) or (old and old.handle) or "",
-        cost=cost, unit=unit, paid=ending != "collected" and any(task.charged != "no" for task in tasks),
+        cost=cost, unit=unit, paid=is_paid(ending, tasks),
         request=_request(item), changes=changes(item) if tasks else (), was=was,
         error=error_of(result), warnings=[one for task in tasks for one in task.warnings],
         seconds=_seconds(tasks),
@@ -82,6 +86,11 @@ def cost_of(tasks: Sequence[Task]) -> tuple[float | None, str | None]:
     known = [task.cost.estimated if task.cost.actual is None else task.cost.actual for task in tasks]
     total = None if any(one is None for one in known) else round(sum(filter(None, known)), 9)
     return total, tasks[0].cost.unit if tasks else None
+
+
+def is_paid(ending: str, tasks: Sequence[Task]) -> bool:
+    """Tell whether this run bought something for an asset."""
+    return ending not in NOT_BOUGHT and any(task.charged != "no" for task in tasks)
 
 
 def changes(item: Item) -> list[Change]:

@@ -7,6 +7,7 @@ import secrets
 import tempfile
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -105,9 +106,10 @@ def write_reports(
     if not names:
         return
     pictured = _with_pictures(manifest, lines) if _wants_pictures(names) else lines
+    spent = spent_on(Counter((line.cost, line.unit) for line in lines if line.paid))
     report = Report(
         manifest=manifest.path.name, at=time.strftime("%Y-%m-%d %H:%M %Z", time.localtime(app.now())), lines=pictured,
-        spent=spent_on(lines), sandbox=app.sandbox, orphans=orphans, what=what,
+        spent=spent, sandbox=app.sandbox, orphans=orphans, what=what,
     )  # fmt: skip
     for name in dict.fromkeys(names):
         try:
@@ -118,10 +120,11 @@ def write_reports(
         _append_summary(app, report)
 
 
-def spent_on(lines: Sequence[Line]) -> str:
-    """Return what this run bought, for people."""
+def spent_on(bought: Counter[tuple[float | None, str | None]]) -> str:
+    """Return what this run bought, for people: amount and unit, and how often."""
     return spend.shown([
-        spend.Line(1, None if line.cost is None else Decimal(str(line.cost)), line.unit) for line in lines if line.paid
+        spend.Line(number, None if cost is None else Decimal(str(cost)) * number, unit)
+        for (cost, unit), number in bought.items()
     ])  # fmt: skip
 
 
