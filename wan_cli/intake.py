@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
 from stat import S_ISREG
+from typing import Any
 
 
 class TooLarge(OSError):
@@ -64,3 +66,22 @@ def open_regular(path: Path | str) -> BufferedReader:
 
 def _too_large(path: Path, most: int) -> TooLarge:
     return TooLarge(errno.EFBIG, f"it is larger than {most:,} bytes", str(path))
+
+
+def strict_json(text: str | bytes) -> Any:
+    """Read JSON that every reader reads alike: no name twice in one object, no ``NaN``. Raises ``ValueError``."""
+    return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        msg = f"{next(name for name in names if names.count(name) > 1)} is said twice"
+        raise ValueError(msg)
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    msg = f"{name} is not a number here"
+    raise ValueError(msg)

@@ -19,10 +19,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from wan_cli.errors import StateUnusable, UsageError
-from wan_cli.intake import lines_of, open_regular, read_regular
+from wan_cli.intake import lines_of, open_regular, read_regular, strict_json
 from wan_cli.lock.entries import Entries
 from wan_cli.lock.entry import Entry
-from wan_cli.lock.text import entry_of, loads, once, pieces
+from wan_cli.lock.text import entry_of, loads, pieces
 from wan_cli.text import one_line
 
 MOST_BYTES = 256 * 1024 * 1024
@@ -102,7 +102,7 @@ class Lock:
             if line.startswith((b"<<<<<<< ", b"=======", b">>>>>>> ")):
                 raise self._damaged(number, "merge conflict markers; a journal is not committed")
             try:
-                found = json.loads(line, object_pairs_hook=once)
+                found = strict_json(line)
             except (ValueError, RecursionError):
                 continue
             if not isinstance(found, dict) or found.keys() != {"id", "entry"} or not isinstance(found["id"], str):

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from wan_cli.errors import UsageError
+from wan_cli.intake import strict_json
 from wan_cli.lock.entry import ENTRY, Entry
 from wan_cli.text import one_line
 
@@ -23,7 +24,7 @@ def loads(text: str, name: str) -> dict[str, Entry]:
     if not text.strip():
         return {}
     try:
-        found = json.loads(text, object_pairs_hook=once, parse_constant=_no_constant)
+        found = strict_json(text)
     except json.JSONDecodeError as error:
         raise _no_json(text, name, error) from error
     except (ValueError, RecursionError) as error:
@@ -67,21 +68,6 @@ def _no_json(text: str, name: str, error: json.JSONDecodeError) -> UsageError:
                 hint=f"git checkout -m -- {name}, once git knows the merge driver (wan render --merge)",
             )
     return UsageError(f"{name}:{error.lineno}: not a lock: {one_line(error.msg)}", hint=f"git checkout {name}")
-
-
-def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a name that is said twice: which of the two counts would depend on the reader."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        msg = f"{next(name for name in names if names.count(name) > 1)} is said twice"
-        raise ValueError(msg)
-    return found
-
-
-def _no_constant(name: str) -> Any:
-    msg = f"{name} is not a number here"
-    raise ValueError(msg)
 
 
 def dumps(entries: Mapping[str, Entry]) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from wan_cli.errors import UsageError
-from wan_cli.intake import TooLarge, read_regular
+from wan_cli.intake import TooLarge, read_regular, strict_json
 from wan_cli.text import one_line
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -207,25 +206,11 @@ def _jsonl(path: Path, text: str) -> Rows:
 
 def _json(path: Path, number: int, line: str) -> Any:
     try:
-        return json.loads(line, object_pairs_hook=_once, parse_constant=_no_constant)
+        return strict_json(line)
     except RecursionError as error:
         raise at(path, number, f"more than {MOST_DEPTH} levels") from error
     except ValueError as error:
         raise at(path, number, one_line(str(error))) from error
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        msg = f"{next(name for name in names if names.count(name) > 1)} is said twice"
-        raise ValueError(msg)
-    return found
-
-
-def _no_constant(name: str) -> Any:
-    msg = f"{name} is not a number here"
-    raise ValueError(msg)
 
 
 def _csv(path: Path, text: str) -> Rows:
@@ -257,7 +242,7 @@ def _cell(name: str, cell: str) -> Any:
     text = cell.strip()
     if name in ("matrix", "param", "images", "provider") and text[:1] in ("{", "["):
         try:
-            return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+            return strict_json(text)
         except (ValueError, RecursionError):
             return text
     if name == "images":
