@@ -29,8 +29,11 @@ from wan_cli.models import (
     Done,
     Facts,
     Failed,
+    File,
     Job,
+    LocalFile,
     Lost,
+    Media,
     New,
     Output,
     Pending,
@@ -167,6 +170,23 @@ def test_a_handle_finds_its_task(ledger: Ledger) -> None:
     assert ledger.find_handle("modelverse", "t:1") is None
     with pytest.raises(UsageError, match="no task 'modelverse:t:1'"):
         ledger.get("modelverse:t:1")
+
+
+def test_a_file_is_known_by_who_made_it(ledger: Ledger) -> None:
+    """A file is what the newest task made that delivered it, never what a later one was given."""
+    source = LocalFile(path="/a.png", sha256="ab" * 32, size=3, mime="image/png")
+    used = Job(
+        verb="edit", provider="rivya", model="wan2.7-image", prompt="a fox",
+        media=(Media(role="edit_source", kind="image", file=source),),
+    )  # fmt: skip
+    made = Saved(files=(File(index=1, path="/a.png", bytes=3, sha256="ab" * 32, mime="image/png"),))
+    other = Saved(files=(File(index=1, path="/b.png", bytes=3, sha256="cd" * 32, mime="image/png"),))
+    ledger.add([a_task("aaaaaa", made), a_task("bbbbbb", made, created_at=1_001.0)])
+    ledger.add([a_task("cccccc", other, job=used, created_at=1_002.0)])
+
+    found = [ledger.find_file(digest * 32) for digest in ("ab", "cd", "ef")]
+
+    assert [task and task.id for task in found] == ["bbbbbb", "cccccc", None]
 
 
 def test_a_prefix_finds_its_task(ledger: Ledger) -> None:

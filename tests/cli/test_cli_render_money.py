@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
-from support_cli import Cli
+from support_cli import Cli, Output
+from support_provider import Say, Seen
 from support_render import assets, block, one, prompts
 
 RENDER = ("render", "assets.toml")
@@ -154,3 +157,67 @@ def test_videos_of_other_assets(live: Cli, row: dict[str, object], said: str) ->
     assert ran.code == 2, ran.err
     assert said in ran.err
     assert live.provider.seen == []
+
+
+def test_a_part_was_collected(live: Cli) -> None:
+    """Of an asset of several tasks the plan counts what is still to be bought, and the end what this run bought."""
+    assets(live, one("fox", provider="rivya", count=3))
+    usual, failing = live.provider._poll, []
+
+    def poll(seen: Seen) -> Say:
+        failing.extend([] if failing else [seen.path])
+        name = seen.path.rpartition("/")[2]
+        bad = Say(200, {"id": name, "status": "failed", "final_credits": 0, "error": {"message": "no luck"}})
+        said: Say = bad if seen.path in failing else usual(seen)
+        return said
+
+    live.provider._poll = poll
+    ran = live.run(*RENDER)
+    assert ran.code == 11, ran.err
+    assert "; spent 10 credits\n" in ran.err
+    ran = live.run(*RENDER, "--plan")
+    assert "assets.toml: 1 to complete for 5 credits; 1 to collect, bought before\n" in ran.err
+    ran = live.run(*RENDER, "--report", "out.md")
+    assert (ran.code, live.provider.purchases) == (0, 4), ran.err
+    assert "; spent 5 credits\n" in ran.err
+    assert "Spent: 5 credits" in (live.cwd / "out.md").read_text(encoding="utf-8")
+
+
+def test_a_failure_at_submit(live: Cli) -> None:
+    """A task that failed in the answer to its submit is used up: the next run buys under another key."""
+    assets(live, one("fox", provider="rivya"))
+    failed = {"id": "task_9", "status": "failed", "final_credits": 0, "error": {"message": "no luck"}}
+    live.provider.script["submit"] = [Say(200, failed)]
+    ran = live.run(*RENDER, "--json")
+    assert (ran.code, ran.task["handle"], ran.task["charged"]) == (7, "rivya:task_9", "no"), ran.err
+    assert live.run(*RENDER).code == 0
+    assert len({seen.headers["idempotency-key"] for seen in live.provider.asked("submit")}) == 2
+
+
+@pytest.mark.parametrize(("cap", "code"), [("9credits", 5), ("10credits", 0), ("10", 0)])
+def test_a_plan_holds_caps(live: Cli, cap: str, code: int) -> None:
+    """--plan shows the plan and ends as the run would be refused, with nothing sent."""
+    assets(live, one("fox", provider="rivya"), one("owl", provider="rivya"))
+    ran = live.run(*RENDER, "--plan", "--max-cost", cap)
+    assert ran.code == code, ran.err
+    assert len(ran.lines) == 2
+    assert live.provider.seen == []
+
+
+def test_a_count_as_a_field(live: Cli) -> None:
+    """A hint about an option of a verb says it as the asset's field, a number without quotes."""
+    assets(live, one("fox", provider="modelverse", verb="sequence", count=99))
+    ran = live.run(*RENDER, "--plan")
+    assert ran.code == 2
+    assert ran.said("hint") == "count = 12 in assets.toml"
+
+
+def test_closed_standard_output(live: Cli) -> None:
+    """Standard output that takes nothing is 1 after a plan, and 12 with the charge after something was bought."""
+    assets(live, one("fox", provider="rivya"))
+    closed = OSError(errno.EBADF, "standard output is closed")
+    ran = live.run(*RENDER, "--plan", stdout=Output(closed))
+    assert (ran.code, ran.said("charged")) == (1, "no"), ran.err
+    ran = live.run(*RENDER, stdout=Output(closed))
+    assert (ran.code, ran.said("charged")) == (12, "yes"), ran.err
+    assert live.run(*RENDER, "--check").code == 0

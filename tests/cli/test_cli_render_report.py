@@ -194,7 +194,7 @@ def test_the_check_tells_edited_files_with_the_way_to_accept_them(desk: Desk) ->
     ran = desk.render("--check")
     assert ran.code == 13
     assert "hero: edited: art/hero.png was changed" in ran.out
-    assert ran.said("hint") == "wan render assets.toml --sandbox --accept 'hero'"
+    assert ran.said("hint") == "wan render assets.toml --sandbox --accept hero"
 
 
 def test_a_sandbox_picture_never_counts_as_the_real_one(desk: Desk) -> None:

@@ -95,3 +95,14 @@ def test_words_that_do_not_go_together(live: Cli, words: tuple[str, ...]) -> Non
     """-n goes with --again, --again not with --force, and a part is one of the parts."""
     assets(live, one("fox"))
     assert live.run(*RENDER, *words).code == 2
+
+
+@pytest.mark.parametrize("more", [("-n", "2"), ("-n", "2", "--plan"), ()])
+def test_takes_with_one_seed(live: Cli, more: tuple[str, ...]) -> None:
+    """A fixed seed is told of before takes are bought that may come out alike; they are bought all the same."""
+    assets(live, one("fox", provider="modelverse", seed=7), one("owl", provider="modelverse"))
+    live.run(*RENDER)
+    ran = live.run(*RENDER, "--again", *more)
+    assert ran.code == 0, ran.err
+    assert ran.err.count("warning: assets.toml:1: fox: seed = 7 is fixed") == ran.err.count("fixed") == 1
+    assert live.provider.purchases == {2: 6, 3: 2, 0: 4}[len(more)]

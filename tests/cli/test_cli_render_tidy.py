@@ -435,3 +435,59 @@ def test_fewer_results_leave_nothing_behind(live: Cli) -> None:
     live.write("fox-2.png", b"edited")
     assets(live, one("fox", count=3, provider="rivya"))
     assert live.run(*RENDER).code == 13
+
+
+LATER = [
+    ({"convert": True, "output": "{id}.jpg"}, 'output = "{id}.jpg" with convert = true, for the result is fox.png'),
+    ({"output": "k.jpg"}, "needs convert = true beside it, for the result is fox.png"),
+    ({"sidecar": True}, "sidecar = true, and there is none"),
+]
+
+
+@pytest.mark.parametrize(("fields", "said"), LATER)
+def test_what_waits_for_the_next_result(live: Cli, fields: dict[str, Any], said: str) -> None:
+    """A change of convert, sidecar or the output's format makes nothing stale, and is told of with the command."""
+    rendered(live, one("fox", provider="rivya"), one("owl", provider="rivya"))
+    assets(live, one("fox", provider="rivya", **fields), one("owl", provider="rivya"))
+    for words in (("--plan",), ("--check",), ()):
+        ran = live.run(*RENDER, *words)
+        told = [line for line in ran.err.splitlines() if line.startswith("warning: ")]
+        assert len(told) == 1, ran.err
+        assert told[0].startswith("warning: assets.toml:1: fox: ")
+        assert said in told[0]
+        assert told[0].endswith(": wan render assets.toml --force --only fox")
+    assert live.provider.purchases == 2
+
+
+def test_what_has_taken_effect(live: Cli) -> None:
+    """Once the asset is rendered with them there is no warning any more."""
+    rendered(live, one("fox", provider="rivya", output="fox.jpg", convert=True, sidecar=True))
+    assert "warning" not in live.run(*CHECK).err
+    assert live.files() == ["assets.lock", "assets.toml", "fox.jpg", "fox.jpg.json"]
+
+
+def test_a_pointer_is_named_before_it_is_opened(live: Cli) -> None:
+    """A Git LFS pointer as a reference is refused with the command that brings it, with --plan too."""
+    live.write("logo.png", f"version https://git-lfs.github.com/spec/v1\noid sha256:{'ab' * 32}\nsize 12345\n")
+    assets(live, one("card", provider="modelverse", verb="edit", images=["logo.png"]))
+    for words in ((), ("--plan",)):
+        ran = live.run(*RENDER, *words)
+        assert (ran.code, ran.said("hint")) == (2, "git lfs pull --include logo.png"), ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "better"),
+    [
+        (("--json", "--jsonl"), "--json"), (("--plan", "--check"), "--plan"), (("--force", "--again"), "--force"),
+        (("--prune", "--plan"), "--plan"), (("--prune", "--force"), "--prune"), (("--check", "--again"), "--check"),
+        (("--accept", "x", "--report", "x.md"), "--accept x"), (("--prune", "--shard", "1/2"), "--prune"),
+        (("--check", "--no-wait"), "--check"), (("--inputs-only",), "--inputs-only --check"),
+        (("--count", "2"), "--count 2 --again"),
+    ],
+)  # fmt: skip
+def test_options_that_do_not_go_together(live: Cli, words: tuple[str, ...], better: str) -> None:
+    """An option that would be dropped is refused, and the hint is the command without it, or with what it needs."""
+    assets(live, one("fox"))
+    ran = live.run(*RENDER, *words, command=False)
+    assert (ran.code, ran.said("hint")) == (2, f"wan render assets.toml {better}"), ran.err
+    assert live.files() == ["assets.toml"]

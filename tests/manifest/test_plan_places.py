@@ -58,7 +58,7 @@ def template(tmp_path: Path, output: str | None, name: str = "a", **fields: Any)
         ("{date}-{id}{ext}", "a", "{date}-a{ext}"),
         ("{{id}}{ext}", "a", "{{id}}{ext}"),
         ("{id}{ext}", "é", "é{ext}"),
-        ("{id}{ext}", "con", "con{ext}"),
+        ("a-{id}{ext}", "con", "a-con{ext}"),
         ("{id}-{index:02}{ext}", "a", "a-{index:02}{ext}"),
         ("./x/./{id}{ext}", "a", "x/a{ext}"),
     ],
@@ -98,11 +98,14 @@ def test_outputs_that_are_refused(tmp_path: Path, output: str) -> None:
     assert caught.value.message.startswith("assets.toml:1: a: output: ")
 
 
-def test_a_device_is_never_a_name(tmp_path: Path) -> None:
-    """An asset whose id is a device's name on Windows gets another file name, everywhere the same."""
-    places = Places(found := manifest(tmp_path, {"id": "con"}))
-    assert places.expected(found.assets["con"], ["con.png"]) == ["con-.png"]
-    assert "con-.png" in places.candidates(found.assets["con"])
+@pytest.mark.parametrize(
+    ("output", "name"), [(None, "con"), ("art/{id}.png", "lpt1"), (None, "nul.x"), ("{id}/a.png", "x.")]
+)
+def test_an_id_that_windows_cannot_hold(tmp_path: Path, output: str | None, name: str) -> None:
+    """An id that becomes a name which Windows cannot hold is refused with its place, as if the name were typed."""
+    with pytest.raises(UsageError) as caught:
+        template(tmp_path, output, name)
+    assert caught.value.message.startswith(f"assets.toml:1: {name}: output: ")
 
 
 def test_what_is_there_does_not_change_a_template(tmp_path: Path) -> None:

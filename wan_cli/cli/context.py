@@ -47,7 +47,7 @@ class App:
     command: str = ""
     words: tuple[str, ...] = ()
     """The command line."""
-    ended: tuple[Task, ...] = ()
+    ended: Sequence[Task] = ()
     """The tasks that the command is about, once it is through with them."""
     say_json: str = ""
     buying: bool = False

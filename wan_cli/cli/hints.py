@@ -11,7 +11,7 @@ from wan_cli.errors import KeyMissing, WanError
 from wan_cli.ui.messages import hint_for
 
 _CHANGE = re.compile(r"(use|add) (--?[a-z][a-z-]*)(?: (\S+))?|leave (--[a-z][a-z-]*) out|(run the command again)")
-MAKING = frozenset({"generate", "edit", "fuse", "sequence", "upload"})
+MAKING = frozenset({"generate", "edit", "fuse", "sequence", "upload", "render"})
 """Commands that may be played offline, and that are repeated where nothing was bought."""
 
 

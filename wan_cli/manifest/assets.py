@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,7 +107,16 @@ class Manifest:
     path: Path
     root: Path
     assets: Mapping[str, Asset]
+    typed: tuple[str, ...] = ()
+    """How the call named it: the file as a person would type it here, and options that belong to it (``--root``)."""
+    part: tuple[str, ...] = ()
+    """What of it the call is about (``--only``, ``--shard``), and what that may cost."""
 
     def where(self, asset: Asset) -> str:
         """Return ``assets.toml:12``, for a message about an asset."""
         return f"{self.path.name}:{asset.line}" if asset.line else self.path.name
+
+    def command(self, *words: str, whole: bool = False) -> str:
+        """Return the command line that renders it, to paste: what the call is about, or with ``whole`` all of it."""
+        part = () if whole else self.part
+        return shlex.join(["wan", "render", *(self.typed or (str(self.path),)), *part, *words])

@@ -51,7 +51,11 @@ Providers = Text | Annotated[list[Text], Field(min_length=1, max_length=16)]
 
 
 class Fields(BaseModel):
-    """What ``[defaults]`` and every asset may say: the verbs' long options."""
+    """What ``[defaults]`` and every asset may say: the verbs' long options.
+
+    overwrite, skip_existing, no_download and idempotency_key are no fields, for a render decides about them itself;
+    watermark = false is what --no-watermark says.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
 
@@ -127,12 +131,26 @@ class Document(BaseModel):
     asset: list[Row] = Field(default_factory=list)
 
 
+NO_FIELDS = {
+    "overwrite": "what wan made is replaced, and what it did not make stays; --force renders an edited file again",
+    "skip_existing": "what is up to date is never rendered again",
+    "no_download": "the files are what a render is for; --no-wait buys now, and a later run collects",
+    "idempotency_key": "each purchase has a key of its own, made of the asset, its request and the take",
+}
+"""Options of the verbs that a render decides about itself, with why."""
+
+
 def meant(name: str) -> str:
     """Return what is wrong with an unknown field, and which one was probably meant."""
     import difflib
 
     if name in Row.model_fields:
         return "it is an asset's own, and [defaults] cannot say it"
+    if why := NO_FIELDS.get(name):
+        return f"not a field of an asset: {why}"
+    plain = name.removeprefix("no_")
+    if plain != name and plain in ("watermark", "thinking", "convert", "sidecar", "strict"):
+        return f"not a field of an asset; say {plain} = false"
     near = difflib.get_close_matches(name, [*Row.model_fields], n=1)
     return "not a field of an asset" + (f"; did you mean {near[0].strip('_')}?" if near else "")
 

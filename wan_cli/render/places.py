@@ -76,6 +76,7 @@ class Places:
             values["slug"] = naming.slug(asset.prompt)
         try:
             cwd, typed = str(self.manifest.root), self._typed(output)
+            _refuse_id(typed, asset.id)
             found = naming.plan(typed, cwd=cwd, values=values, count=total, fields=FIELDS)
         except UsageError as error:
             raise refuse(error.message) from error
@@ -179,6 +180,14 @@ class Places:
             video = _makes_video(asset)
             extensions = [ext for ext in EXTENSIONS if (ext in VIDEO) == video]
         return [self._final(template, ext, number, asset.count) for ext in extensions for number in numbers]
+
+
+def _refuse_id(output: str, name: str) -> None:
+    """Refuse an id that makes a name which Windows cannot hold, as if it were typed. Raises ``UsageError``."""
+    for part in output.split("/"):
+        said = part.replace("{id}", name)
+        if said != part and "{" not in _sample(said) and (why := naming.fault(_sample(said))):
+            raise UsageError(f"{one_line(said.removesuffix('{ext}'))}: {why}")
 
 
 def _sample(part: str) -> str:

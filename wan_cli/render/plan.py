@@ -57,7 +57,7 @@ def _chosen(manifest: Manifest, sequence: Sequence[Asset], wanted: Wanted) -> se
     named = [asset for asset in sequence if wanted.picks(asset)]
     if wanted.only and not named:
         globs = ", ".join(map(one_line, wanted.only))
-        raise UsageError(f"--only {globs}: no asset has such an id", hint=f"wan render {manifest.path.name} --plan")
+        raise UsageError(f"--only {globs}: no asset has such an id", hint=manifest.command("--plan", whole=True))
     chosen: set[str] = set()
     left = [asset.id for asset in named]
     while left:

@@ -45,7 +45,10 @@ HINTS = {
 RED, YELLOW, BOLD, OFF = "\x1b[31m", "\x1b[33m", "\x1b[1m", "\x1b[0m"
 
 
-_HERE = re.compile(r"\bwan (?:status|wait|recover|cancel|render|doctor --repair)\b(?!.*(?: --sandbox| --help))")
+_HERE = re.compile(
+    r"(?:\A|, then:? |: )wan (?:status|wait|recover|cancel|render|doctor --repair)\b(?!.*(?: --sandbox| --help))"
+)
+"""A command about what is in the ledger, where a hint is that or ends in it; elsewhere it is only mentioned."""
 
 
 def in_sandbox(hint: str, *, sandbox: bool) -> str:

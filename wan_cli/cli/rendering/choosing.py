@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ def places(
         if (seen := sight.file(path)) and seen.sha256 not in ours:
             raise UsageError(
                 f"{one_line(path)} was edited by hand, and is where {asset.id} belongs",
-                hint="move it away, then run the command again",
+                hint=shlex.join(["mv", "-i", str(manifest.root / path), f"{manifest.root / path}.old"]),
             )
     return wanted
 
@@ -56,4 +57,6 @@ def swap(root: Path, made: Sequence[Made], wanted: Sequence[str]) -> None:
                 kept.replace(source)
         except OSError as error:
             kept.unlink(missing_ok=True)
-            raise StateUnusable(f"{target} cannot be written: {error.strerror}", hint="make it writable") from error
+            raise StateUnusable(
+                f"{target} cannot be written: {error.strerror}", hint=shlex.join(["chmod", "u+w", str(target.parent)])
+            ) from error

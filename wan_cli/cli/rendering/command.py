@@ -6,7 +6,7 @@ import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -19,8 +19,9 @@ from wan_cli.cli.rendering import telling, tidying
 from wan_cli.cli.rendering.asking import Quote, Reader
 from wan_cli.cli.rendering.books import Books, follow_ledger
 from wan_cli.cli.rendering.both import Both
-from wan_cli.cli.rendering.endings import decisive
+from wan_cli.cli.rendering.endings import decisive, settled
 from wan_cli.cli.rendering.flags import check_flags
+from wan_cli.cli.rendering.onward import part, typed
 from wan_cli.cli.rendering.works import ASKED, Works
 from wan_cli.cli.run import Session, seconds
 from wan_cli.errors import OverBudget, UsageError, WanError
@@ -33,7 +34,6 @@ from wan_cli.render.plan import MAKES, Item, Plan, Wanted, plan
 from wan_cli.render.run import Result, Run
 from wan_cli.render.sight import Sight
 from wan_cli.text import one_line
-from wan_cli.ui.messages import in_sandbox
 
 if TYPE_CHECKING:
     from wan_cli.cli.commands.render import Rendering
@@ -94,14 +94,17 @@ def render(app: App, name: str | None, options: Rendering) -> int:
     if options.accept or options.prune:
         return tidying.tidy(app, call.manifest, call.lock, call.sight, options, call.plan)
     if options.check:
-        return telling.check(app, call.manifest, call.plan(), options.report or ())
+        planned = call.plan()
+        telling.warn_of_later(app, call.manifest, planned.items, call.sight, call.wanted)
+        return telling.check(app, call.manifest, planned, options.report or ())
     with nullcontext() if options.plan else call.lock:
         return _rendered(call)
 
 
 def _call(app: App, name: str, options: Rendering) -> Call:
     path = app.cwd / name
-    manifest = read(path, None if options.root is None else app.cwd / options.root)
+    bare = read(path, None if options.root is None else app.cwd / options.root)
+    manifest = replace(bare, typed=typed(app, path, options.root), part=part(options))
     (places := Places(manifest)).all()
     wanted = Wanted(
         only=options.only or (), force=options.force, again=options.again and options.count is None,
@@ -123,6 +126,8 @@ def _rendered(call: Call) -> int:
         from wan_cli.cli.rendering.takes import Choice
 
         return Choice(call=call, planned=planned, reader=reader, number=options.count).render()
+    telling.warn_of_later(app, manifest, planned.items, call.sight, call.wanted)
+    telling.warn_of_alike(app, manifest, (item.asset for item in planned.items if "--again" in item.why))
     refuse_pointers(manifest, {item.asset.id: item for item in planned.items}, call.sight)
     quotes = _quotes(planned, reader)
     lines = [line for quote in quotes.values() for line in quote.dearest]
@@ -264,7 +269,5 @@ def _run(
     session.run(work)
     call.sight.remember(int(app.now() * 1e9))
     error: WanError | None = decisive(manifest, planned.items, results, wait=options.wait, signal=session.signal)
-    for one in (error, *(result.error for result in results.values())):
-        if one is not None:
-            one.hint = in_sandbox(one.hint, sandbox=app.sandbox)
-    return telling.conclude(app, options, manifest, planned, results, before, error)
+    settled(manifest, results, error, sandbox=app.sandbox)
+    return telling.conclude(app, options, manifest, planned, results, before, error, sent=books.sent)

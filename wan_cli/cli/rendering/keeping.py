@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import secrets
+import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from wan_cli.cli.rendering.books import made_for
 from wan_cli.cli.rendering.command import lock_path
 from wan_cli.cli.rendering.inserting import with_asset
 from wan_cli.cli.rendering.kept import Found
+from wan_cli.cli.rendering.onward import typed
 from wan_cli.errors import StateUnusable, UsageError, WanError
 from wan_cli.lock import Entry, Lock
 from wan_cli.manifest import Asset, Manifest, read
@@ -46,20 +48,27 @@ class Keep:
     name: str
     path: Path
     root: Path
+    typed: tuple[str, ...]
     overwrite: bool
+
+    def render(self, *words: str) -> str:
+        """Return the command line that renders the manifest."""
+        return shlex.join(["wan", "render", *self.typed, *words])
 
 
 def keep(app: App, what: str, options: Keeping) -> int:
     """Put a file or a task into manifest and lock. Raises ``UsageError`` or ``StateUnusable``; nothing was changed."""
     app.use(sandbox=options.sandbox, quiet=options.quiet)
     if not options.name:
-        raise UsageError("--as ID is missing", hint=f"wan keep {one_line(what)} --as hero")
+        raise UsageError("--as ID is missing", hint="add --as hero")
     path = app.cwd / options.into
     root = app.cwd / options.root if options.root else path.parent
     if not path.parent.is_dir():
-        raise UsageError(f"{one_line(str(path.parent))} is no folder", hint=f"mkdir -p {one_line(str(path.parent))}")
+        folder = str(path.parent)
+        raise UsageError(f"{one_line(folder)} is no folder", hint=shlex.join(["mkdir", "-p", folder]))
     call = Keep(
-        app=app, what=what, name=options.name, path=path, root=root.absolute(), overwrite=options.overwrite
+        app=app, what=what, name=options.name, path=path, root=root.absolute(), overwrite=options.overwrite,
+        typed=typed(app, path, options.root),
     )  # fmt: skip
     found = kept.find(app, what)
     where = lock_path(path, sandbox=app.sandbox)
@@ -86,7 +95,7 @@ def keep(app: App, what: str, options: Keeping) -> int:
 def _kept(call: Keep, found: Found, lock: Lock) -> tuple[Made, ...]:
     before = lock.entries.get(call.name)
     if before and before.open:
-        raise UsageError(f"a purchase of {call.name} is under way", hint=f"wan render {call.path.name}")
+        raise UsageError(f"a purchase of {call.name} is under way", hint=call.render())
     old = read(call.path, call.root) if call.path.exists() else None
     there = old.assets.get(call.name) if old else None
     if old and there and _is_take(there, before, found):
@@ -97,7 +106,7 @@ def _kept(call: Keep, found: Found, lock: Lock) -> tuple[Made, ...]:
     if there and not call.overwrite:
         raise UsageError(
             f"{call.path.name}:{there.line}: {call.name} is there already, with another request",
-            hint=f"wan keep {one_line(call.what)} --as {call.name} --overwrite, or give it another id",
+            hint="add --overwrite",
         )
     return _added(call, found, fields, lock, replace=there is not None)
 
@@ -108,7 +117,7 @@ def _added(call: Keep, found: Found, fields: Mapping[str, Any], lock: Lock, *, r
     paths = {one.path for one in made}
     for other, entry in lock.entries.items():
         if other != call.name and any(one.path in paths for one in entry.files):
-            raise UsageError(f"{one_line(call.what)} is {other} already", hint=f"wan render {call.path.name} --plan")
+            raise UsageError(f"{one_line(call.what)} is {other} already", hint=call.render("--plan"))
     text = _text_with(call, _row(call, fields, made), replace=replace)
     before = lock.entries.get(call.name)
     part = call.path.with_name(f".{call.path.name}.{secrets.token_hex(3)}.toml")
@@ -230,7 +239,7 @@ def _entry(
     if item.status not in ("current", "moved"):
         raise UsageError(
             f"{call.name} would not be up to date: {'; '.join(item.why) or item.status}",
-            hint=f"wan render {call.path.name} --plan",
+            hint=call.render("--plan"),
         )
     return entry, item
 

@@ -124,7 +124,7 @@ class Resuming:
 
     def same_account(self, task: Task) -> None:
         """Refuse a task of another account: it cannot be asked about, and is never bought again (T11)."""
-        again = f"set the key it was bought with, then wan render {self.manifest.path.name}"
+        again = f"set the key it was bought with, then {self.manifest.command()}"
         if not task.key_print or task.state.kind not in ("sending", "pending", "done"):
             return
         try:

@@ -43,7 +43,7 @@ class Choice:
     def render(self) -> int:
         """Price, ask, buy and collect the takes. Return the exit code."""
         from wan_cli.cli.rendering.command import limit_of, pass_gate, session_of
-        from wan_cli.cli.rendering.telling import report_takes, show_plan
+        from wan_cli.cli.rendering.telling import report_takes, show_plan, warn_of_alike
 
         call, options = self.call, self.call.options
         named = [item for item in self.planned.items if call.wanted.picks(item.asset)]
@@ -51,6 +51,7 @@ class Choice:
         paths = {item.asset.id: [made.path for made in item.entry.files] for item in there if item.entry}
         self._check(named, paths)
         quotes = {item.asset.id: self.reader.quote(item.asset, paths, pinned=_pinned(item)) for item in named}
+        warn_of_alike(call.app, call.manifest, (item.asset for item in named))
         dearest = [line for quote in quotes.values() for line in quote.dearest] * self.number
         if options.plan:
             return show_plan(call.app, call.manifest, self.planned, quotes, dearest, options.report or ())
@@ -82,7 +83,7 @@ class Choice:
             if absent:
                 raise UsageError(
                     f"{self.call.manifest.where(item.asset)}: {item.asset.id}: @{absent[0]} is not there yet",
-                    hint=f"wan render {self.call.manifest.path.name}",
+                    hint=self.call.manifest.command(),
                 )
 
     def _tasks(self, asset: Asset, order: Order) -> Iterator[tuple[Task, Order]]:

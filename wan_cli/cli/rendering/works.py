@@ -77,14 +77,12 @@ class Works:
 
     def hold_back(self, task: Task) -> WanError | None:
         """Say why a purchase that is about to be sent is not: the engine asks before each."""
-        again = f"wan render {self.manifest.path.name}"
+        again = self.manifest.command()
         if self.halted():
             self._held.add(task.id)
             return ProviderUnavailable("not sent: another asset failed, and --fail-fast buys nothing more", hint=again)
         if self.engine.pace(task.provider).broken:
-            return RateLimited(
-                f"not sent: {task.provider} did not take several purchases in a row", hint=f"wait, then {again}"
-            )
+            return RateLimited(f"not sent: {task.provider} did not take several purchases in a row", hint=again)
         return None
 
     # -- buying
@@ -223,9 +221,9 @@ class Works:
             result = await self._beside(item, twins, result)
         if result.error is None and result.ending == "collected" and may_buy and not today:
             error = StaleAssets(
-                f"{self.manifest.where(asset)}: {asset.id} was bought as it was before; that result is here, and what "
+                f"{self.manifest.where(asset)}: {asset.id}: bought as it was before; that result is here, and what "
                 "the manifest says now is rendered by the next run",
-                hint=f"wan render {self.manifest.path.name}", charged="yes",
+                hint=self.manifest.command(), charged="yes",
             )  # fmt: skip
             return replace(result, error=error)
         return result
@@ -293,6 +291,8 @@ class Works:
         if any(error.exit_code == OutcomeUnknown.default_exit for error in wrong):
             return "failed"
         interrupted = all(error.exit_code > 128 for error in wrong)  # noqa: PLR2004 - 128 plus a signal
+        if interrupted and any(task.charged != "no" for task in tasks):
+            return "pending"
         if interrupted or (wrong and all(task.id in self._held for task in tasks)):
             return "stopped"
         return "failed"

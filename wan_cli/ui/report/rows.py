@@ -47,8 +47,9 @@ class Change:
 class Line:
     """One asset: what was asked for, what became of it, what it cost.
 
-    ``where`` is ``assets.toml:12``, ``was`` what the asset looked like before, ``paid`` whether this run bought it;
-    an ``error`` makes it a failure. ``beside`` is the part of ``why`` that ``changes`` do not tell.
+    ``where`` is ``assets.toml:12``, ``was`` what the asset looked like before, ``paid`` what each task cost that this
+    run bought (``None`` is not known); an ``error`` makes it a failure. ``beside`` is the part of ``why`` that
+    ``changes`` do not tell.
     """
 
     id: str
@@ -63,7 +64,7 @@ class Line:
     handle: str = ""
     cost: float | None = None
     unit: str | None = None
-    paid: bool = False
+    paid: Sequence[float | None] = ()
     request: Mapping[str, str] = field(default_factory=dict)
     shots: Sequence[Shot] = ()
     was: Sequence[Shot] = ()

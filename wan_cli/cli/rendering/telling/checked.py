@@ -38,7 +38,7 @@ def check(app: App, manifest: Manifest, planned: Plan, reports: Sequence[str] = 
     if found:
         error = StaleAssets(
             f"{manifest.path.name}: {len(found):,} of {len(planned.items):,} assets are not up to date",
-            hint=_hint(app, manifest, [row for _, row in found]),
+            hint=_hint(manifest, [row for _, row in found]),
         )
     code = error.exit_code if error else 0
     if reports:
@@ -62,12 +62,11 @@ def check(app: App, manifest: Manifest, planned: Plan, reports: Sequence[str] = 
     return code
 
 
-def _hint(app: App, manifest: Manifest, rows: Sequence[dict[str, Any]]) -> str:
+def _hint(manifest: Manifest, rows: Sequence[dict[str, Any]]) -> str:
     """Return the command that mends all of it: edited files are for a person to decide about."""
-    sandbox = " --sandbox" if app.sandbox else ""
     if all(row["status"] == "edited" for row in rows):
-        return f"wan render {manifest.path.name}{sandbox} --accept '{rows[0]['id']}'"
-    return f"wan render {manifest.path.name}{sandbox}"
+        return manifest.command("--accept", rows[0]["id"], whole=True)
+    return manifest.command()
 
 
 def _findings(app: App, manifest: Manifest, planned: Plan) -> list[tuple[Item, dict[str, Any]]]:
@@ -112,7 +111,7 @@ def _report(
     for item in planned.items:
         line = planned_line(app, manifest, item)
         if row := rows.get(item.asset.id):
-            wrong = StaleAssets(row["why"] or row["status"], hint=_hint(app, manifest, [row]))
+            wrong = StaleAssets(row["why"] or row["status"], hint=_hint(manifest, [row]))
             line = replace(line, ending=row["status"], error=wrong)
         lines.append(line)
     write_reports(app, manifest, lines, reports, what="check", orphans=planned.orphans)

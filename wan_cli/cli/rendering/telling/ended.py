@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from wan_cli import spend
 from wan_cli.cli.outcome import Wish, task_outcome
-from wan_cli.cli.rendering.telling.lines import cost_of, ended_line, error_of, files_of, is_paid
+from wan_cli.cli.rendering.endings import named
+from wan_cli.cli.rendering.telling.lines import bought_of, cost_of, ended_line, error_of, files_of
 from wan_cli.cli.rendering.telling.marks import MOST_MARKS, mark
 from wan_cli.cli.rendering.telling.reports import pictures_before, spent_on, write_reports
 from wan_cli.models import Saved
@@ -92,16 +93,19 @@ def asset_row(app: App, manifest: Manifest, item: Item, result: Result | None) -
 
 def conclude(
     app: App, options: Rendering, manifest: Manifest, planned: Plan, results: Mapping[str, Result],
-    before: Mapping[str, Sequence[Shot]], decisive: WanError | None,
+    before: Mapping[str, Sequence[Shot]], decisive: WanError | None, *, sent: Container[str] = frozenset(),
 ) -> int:  # fmt: skip
-    """Write the reports, print what was made, and return the exit code."""
+    """Write the reports, print what was made, and return the exit code. ``sent`` are the tasks that this run bought."""
     code = decisive.exit_code if decisive else 0
     found = [(item, results.get(item.asset.id)) for item in planned.items]
     if options.report:
-        lines = [ended_line(app, manifest, item, result, before.get(item.asset.id, ())) for item, result in found]
+        lines = [
+            ended_line(app, manifest, item, result, before.get(item.asset.id, ()), sent=sent) for item, result in found
+        ]
         write_reports(app, manifest, lines, options.report, orphans=planned.orphans)
     endings = Counter(result.ending if result else "stopped" for _, result in found)
     tasks = Together([result.tasks for _, result in found if result and result.tasks])
+    app.ended = tasks
     if app.say_json == "json":
         extra = {"assets": (asset_row(app, manifest, *pair) for pair in found), "orphans": list(planned.orphans)}
         whole = document(app.command, (), decisive, code, ok=code == 0, extra=extra)
@@ -111,23 +115,26 @@ def conclude(
     elif app.say_json == "jsonl":
         app.summary(tasks, decisive, code, assets=dict(endings))
     else:
-        spent = _told(app, manifest, found, wait=options.wait)
+        spent = _told(app, manifest, found, sent, wait=options.wait)
         app.talk(f"{manifest.path.name}: {headline(endings.elements())}{spent}")
         for name in planned.orphans:
             app.talk(f"{name}: no longer in the manifest; --prune removes it")
-    _say_errors(app, [error for _, result in found if (error := error_of(result))], decisive)
+    own = [named(manifest, item.asset, error) for item, result in found if (error := error_of(result))]
+    _say_errors(app, own, decisive)
     return code
 
 
-def _told(app: App, manifest: Manifest, found: Sequence[tuple[Item, Result | None]], *, wait: bool) -> str:
+def _told(
+    app: App, manifest: Manifest, found: Sequence[tuple[Item, Result | None]], sent: Container[str], *, wait: bool
+) -> str:
     """Print the data of every asset, and return what was spent: each asset's tasks are looked at once."""
     bought: Counter[tuple[float | None, str | None]] = Counter()
     for item, result in found:
         opened = replace(result, tasks=tuple(result.tasks)) if result else None
         for line in _data(app, manifest, item, opened, wait=wait):
             app.streams.out(line)
-        if opened and is_paid(opened.ending, opened.tasks):
-            bought[cost_of(opened.tasks)] += 1
+        tasks = opened.tasks if opened else ()
+        bought.update((cost, cost_of(tasks)[1]) for cost in bought_of(tasks, sent))
     return "" if app.sandbox or not bought else f"; spent {spent_on(bought)}"
 
 
@@ -143,7 +150,8 @@ def report_takes(
         error = next(filter(None, (task_outcome(task, wish) for task in made)), None)
         saved = all(isinstance(task.state, Saved) for task in made)
         result = Result(ending="made" if saved else "failed" if error else "pending", tasks=made, error=error)
-        line = ended_line(app, manifest, item, result, before.get(item.asset.id, ()))
+        sent = frozenset(task.id for task in made)
+        line = ended_line(app, manifest, item, result, before.get(item.asset.id, ()), sent=sent)
         lines.append(replace(line, labels=("as it is", "takes to choose from"), changes=()))
     write_reports(app, manifest, lines, names)
 
@@ -160,10 +168,9 @@ def _data(app: App, manifest: Manifest, item: Item, result: Result | None, *, wa
 
 
 def _say_errors(app: App, errors: Sequence[WanError], decisive: WanError | None) -> None:
-    shown = list(dict.fromkeys(errors))
-    for error in shown[:MOST_ERRORS]:
+    for error in errors[:MOST_ERRORS]:
         say_error(app.streams, error)
-    if len(shown) > MOST_ERRORS:
-        app.streams.say(f"… and {len(shown) - MOST_ERRORS:,} more errors: --report out.html or --json has them all")
-    if decisive and decisive not in shown[:MOST_ERRORS]:
+    if len(errors) > MOST_ERRORS:
+        app.streams.say(f"… and {len(errors) - MOST_ERRORS:,} more errors: --report out.html or --json has them all")
+    if decisive and decisive.message not in [error.message for error in errors[:MOST_ERRORS]]:
         say_error(app.streams, decisive)

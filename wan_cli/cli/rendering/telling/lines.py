@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wan_cli.cli.rendering.telling.marks import where
+from wan_cli.errors import Interrupted
 from wan_cli.models import Saved
 from wan_cli.render.places import below
 from wan_cli.render.plan import changes as changed
@@ -24,10 +25,6 @@ SHOWN = ("size", "aspect", "duration", "resolution")
 """Fields of a request that a report shows beside the picture."""
 
 
-NOT_BOUGHT = frozenset({"collected", "current", "edited", "moved"})
-"""Endings of what this run did not buy."""
-
-
 def planned_line(app: App, manifest: Manifest, item: Item, cost: Mapping[str, Any] | None = None) -> Line:
     """Return an item of a plan, with the files it has now and what it would cost."""
     asset, entry = item.asset, item.entry
@@ -43,8 +40,10 @@ def planned_line(app: App, manifest: Manifest, item: Item, cost: Mapping[str, An
     )  # fmt: skip
 
 
-def ended_line(app: App, manifest: Manifest, item: Item, result: Result | None, was: Sequence[Shot] = ()) -> Line:
-    """Return what became of an item; one without a result was not begun."""
+def ended_line(
+    app: App, manifest: Manifest, item: Item, result: Result | None, was: Sequence[Shot] = (), *, sent: Container[str]
+) -> Line:  # fmt: skip
+    """Return what became of an item; one without a result was not begun. ``sent`` are the tasks of this run."""
     asset, entry = item.asset, item.entry
     ending, tasks = (result.ending, tuple(result.tasks)) if result else ("stopped", ())
     if ending in ("current", "edited", "moved"):
@@ -59,7 +58,7 @@ def ended_line(app: App, manifest: Manifest, item: Item, result: Result | None, 
         model=first.job.model if first else (old and old.model) or "",
         seed=first.job.seed if first else asset.fields.get("seed", old.seed if old else None),
         handle=", ".join(task.handle for task in tasks if task.handle) or (old and old.handle) or "",
-        cost=cost, unit=unit, paid=is_paid(ending, tasks),
+        cost=cost, unit=unit, paid=bought_of(tasks, sent),
         request=_request(item), changes=changes(item) if tasks else (), was=was,
         error=error_of(result), warnings=[one for task in tasks for one in task.warnings],
         seconds=_seconds(tasks),
@@ -69,7 +68,9 @@ def ended_line(app: App, manifest: Manifest, item: Item, result: Result | None, 
 
 def error_of(result: Result | None) -> WanError | None:
     """Return why an asset failed; what was not begun, whosever fault that is, did not."""
-    return result.error if result and result.ending not in ("skipped", "stopped") else None
+    if result is None or result.ending in ("skipped", "stopped"):
+        return None
+    return None if result.ending == "pending" and isinstance(result.error, Interrupted) else result.error
 
 
 def files_of(manifest: Manifest, item: Item, result: Result | None) -> list[str]:
@@ -88,9 +89,9 @@ def cost_of(tasks: Sequence[Task]) -> tuple[float | None, str | None]:
     return total, tasks[0].cost.unit if tasks else None
 
 
-def is_paid(ending: str, tasks: Sequence[Task]) -> bool:
-    """Tell whether this run bought something for an asset."""
-    return ending not in NOT_BOUGHT and any(task.charged != "no" for task in tasks)
+def bought_of(tasks: Sequence[Task], sent: Container[str]) -> list[float | None]:
+    """Return what each of the tasks cost that was ``sent`` in this run, and may have been charged."""
+    return [cost_of([task])[0] for task in tasks if task.id in sent and task.charged != "no"]
 
 
 def changes(item: Item) -> list[Change]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from wan_cli import spend
 from wan_cli.cli.rendering.telling.lines import planned_line
 from wan_cli.cli.rendering.telling.reports import write_reports
-from wan_cli.render.plan import MAKES, Item, Plan
+from wan_cli.render.plan import Item, Plan
 from wan_cli.ui.document import jsonl_line
 from wan_cli.ui.jsonl import row_event
 from wan_cli.ui.messages import say_error
@@ -88,7 +88,7 @@ def show_plan(
         for row in rows if row["status"] != "current"
     ]  # fmt: skip
     table(shown, PLAN_COLUMNS, app.streams)
-    app.talk(f"{manifest.path.name}: {_summed(planned, lines)}")
+    app.talk(f"{manifest.path.name}: {_summed(planned, quotes, lines)}")
     for name in planned.orphans:
         app.talk(f"{name}: no longer in the manifest; --prune removes it")
     return app.fail(over) if over else 0
@@ -99,11 +99,16 @@ def _told(app: App, over: WanError | None) -> None:
         say_error(app.streams, over)
 
 
-def _summed(planned: Plan, lines: Sequence[spend.Line]) -> str:
-    """Say it in one line: ``2 to render (5 results) for 24 credits; 1 to collect; 12 up to date``."""
-    make, results = sum(item.status in MAKES for item in planned.items), sum(line.results for line in lines)
-    many = f" ({results:,} results)" if results != make else ""
-    parts = [f"{make:,} to render{many} for {spend.shown(lines)}" if make else "nothing to render"]
+def _summed(planned: Plan, quotes: Mapping[str, Quote], lines: Sequence[spend.Line]) -> str:
+    """Say it in one line: ``2 to render (5 results) for 24 credits; 1 to collect; 12 up to date``.
+
+    Of an asset that is to be collected something may be missing, which is bought: ``1 to complete``.
+    """
+    rest, results = sum(item.asset.id in quotes for item in planned.of("open")), sum(line.results for line in lines)
+    make = len(quotes) - rest
+    many = f" ({results:,} results)" if results != make + rest else ""
+    said = ", ".join(f"{count:,} to {word}" for count, word in ((make, "render"), (rest, "complete")) if count)
+    parts = [f"{said}{many} for {spend.shown(lines)}" if said else "nothing to render"]
     counted = (
         (planned.of("open"), "to collect, bought before"), (planned.of("moved"), "to rename"),
         (planned.of("edited"), "edited by hand, so left alone"), (planned.of("current"), "up to date"),

@@ -42,7 +42,7 @@ def check_reports(app: App, names: Sequence[str]) -> None:
         if path.suffix.lower() not in KINDS:
             raise UsageError(
                 f"--report {one_line(name)}: ends in .html, .md or .xml",
-                hint="wan render assets.toml --report out.html",
+                hint="use --report out.html",
             )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,7 +106,7 @@ def write_reports(
     if not names:
         return
     pictured = _with_pictures(manifest, lines) if _wants_pictures(names) else lines
-    spent = spent_on(Counter((line.cost, line.unit) for line in lines if line.paid))
+    spent = spent_on(Counter((cost, line.unit) for line in lines for cost in line.paid))
     report = Report(
         manifest=manifest.path.name, at=time.strftime("%Y-%m-%d %H:%M %Z", time.localtime(app.now())), lines=pictured,
         spent=spent, sandbox=app.sandbox, orphans=orphans, what=what,
