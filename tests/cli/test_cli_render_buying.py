@@ -125,6 +125,18 @@ def test_several_results(live: Cli, name: str, purchases: int) -> None:
     assert live.provider.purchases == purchases
 
 
+def test_fewer_than_asked_for(live: Cli) -> None:
+    """A set that came with fewer results is 11 and is not bought again by itself; each run says how it would be."""
+    assets(live, one("fox", provider="modelverse", count=3))
+    live.provider.results = lambda order: order.n - 1
+    ran = live.run(*RENDER)
+    assert (ran.code, ran.lines) == (11, ["fox-1.png", "fox-2.png"]), ran.err
+    ran = live.run(*RENDER)
+    assert (ran.code, live.provider.purchases) == (0, 1)
+    assert "count = 3, and 2 came" in ran.err
+    assert "wan render assets.toml --force --only fox" in ran.err
+
+
 def test_the_missing_one(live: Cli) -> None:
     """Of several purchases for one asset only the one that failed is made again, under its own key."""
     live.provider.script["submit"] = [refusal(400, "invalid", "no such style")]

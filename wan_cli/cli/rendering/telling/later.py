@@ -37,6 +37,8 @@ def _waiting(item: Item, exists: Callable[[str], bool]) -> Iterator[str]:
     if other is not None:
         convert = "with convert = true" if asset.fields.get("convert") else "needs convert = true beside it"
         yield f'output = "{one_line(asset.output)}" {convert}, for the result is {one_line(other)}'
+    if 0 < len(paths) < asset.count:
+        yield f"count = {asset.count}, and {len(paths)} came"
     if asset.fields.get("sidecar") and not all(exists(f"{path}.json") for path in paths):
         yield "sidecar = true, and there is none"
 
