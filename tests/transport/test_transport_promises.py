@@ -32,7 +32,6 @@ def mocked(answer: Any, **limits: Any) -> Api:
 
 def test_a_tunnel_that_never_opens_sent_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Until the request's own bytes are written it has not left, whatever else went over the connection."""
-
     gone = asyncio.Event()
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
