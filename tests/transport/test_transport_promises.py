@@ -17,7 +17,7 @@ from support_adapter import adapter, fault
 from wan_cli.errors import NetworkError, RequestRejected
 from wan_cli.transport.client import AnswerLost, Api, Deadlines, NotSent
 from wan_cli.transport.drive import replay
-from wan_cli.transport.lost import unreachable
+from wan_cli.transport.lost import unreachable, untrusted, unusable
 from wan_cli.transport.retry import Again, Purchase, Repeats, Unclear, as_error
 
 ORIGIN = "https://api.example"
@@ -116,13 +116,57 @@ def test_no_way_says_what_to_look_at(proxy: str | None, hint: str) -> None:
     assert lost.error.hint.startswith(hint)
     assert str(lost) == lost.error.message
     assert ("through the proxy" in str(lost)) == bool(proxy)
+    assert not lost.slow
+    assert unreachable(ORIGIN, proxy, "no connection within 10 s", slow=True).slow
+
+
+def test_an_answer_that_takes_too_long_is_a_slow_loss() -> None:
+    """The request left, so it is a loss; and a slow one, which costs more of the budget for repeats."""
+
+    async def never(_: httpx.Request) -> httpx.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    with pytest.raises(AnswerLost, match=r"no whole answer within 0\.05 s") as raised:
+        asyncio.run(mocked(never, poll_total=0.05).send(httpx.Request("GET", f"{ORIGIN}/v1")))
+    assert raised.value.slow
+
+
+@pytest.mark.parametrize(("error", "told"), [
+    (ImportError("no socksio"), True), (OSError("no such file"), True), (ValueError("http://me:secret@proxy"), False),
+])  # fmt: skip
+def test_a_setting_that_cannot_be_used_is_quoted_without_secrets(error: Exception, told: bool) -> None:
+    """What quotes a proxy's address may hold its password, so only its kind of error is told."""
+    assert (str(error) in unusable(error).message) == told
+
+
+@pytest.mark.parametrize(("said", "shown"), [("self-signed certificate", "self-signed"), ("", "bad certificate")])
+def test_a_certificate_is_refused_with_its_reason(said: str, shown: str) -> None:
+    """OpenSSL's own words where there are any, else the exception's."""
+    cause = ssl.SSLCertVerificationError(1, "bad certificate")
+    cause.verify_message = said
+    error = httpx.ConnectError("failed")
+    error.__cause__ = cause
+    refused = untrusted(ORIGIN, error)
+    assert refused is not None
+    assert refused.final
+    assert shown in str(refused)
 
 
 @pytest.mark.parametrize(("left", "again"), [(100.0, True), (1.0, False)])
 def test_a_key_is_trusted_until_the_attempt_and_not_only_until_now(left: float, again: bool) -> None:
     """The pause before an attempt counts: one that would leave after the window is not made."""
-    purchase = Purchase(keyed=True, begun=0.0, repeats=Repeats(keyed_window_s=1000.0))
-    assert isinstance(purchase.after(DOUBT, 1000.0 - left, 1.0), Again) == again
+    purchase = Purchase(keyed=True, begun=500.0, repeats=Repeats(keyed_window_s=1000.0))
+    assert isinstance(purchase.after(DOUBT, 1500.0 - left, 1.0), Again) == again
+
+
+def test_what_was_not_taken_is_not_given_back() -> None:
+    """Repeats that the budget refused return nothing; a success is worth one token, whatever was refused before."""
+    repeats = Repeats(tokens=0)
+    purchase = Purchase(keyed=True, begun=0.0, repeats=repeats)
+    assert [purchase.after(DOUBT, 0.0, 1.0) for _ in range(2)] == [DOUBT, DOUBT]
+    purchase.succeeded()
+    assert repeats.tokens == 1
 
 
 def test_what_a_provider_says_is_quoted_up_to_a_length() -> None:
@@ -130,6 +174,7 @@ def test_what_a_provider_says_is_quoted_up_to_a_length() -> None:
     rivya, long = adapter("rivya"), "z" * 600
     said = fault(rivya, 400, {"error": {"code": "invalid_request", "message": long}})
     assert longest(as_error(rivya, replace(said, request_id=None), RequestRejected).message) == 499  # and the ellipsis
+    assert longest(as_error(rivya, replace(said, message="", code=long), RequestRejected).message) == 59
     assert longest(as_error(rivya, replace(said, message="", request_id=long), RequestRejected).message) == 79
     moved = replace(said, status=302, location=f"https://{long}.example/x", request_id=None)
     assert longest(as_error(rivya, moved, RequestRejected).message) == 99 - len("https://")
