@@ -33,7 +33,7 @@ CHECKS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "spend": (("wan_cli/spend.py",), ("tests/test_spend.py", "tests/cli/test_cli_money.py")),
     "transport": (
         ("wan_cli/transport/*.py", "wan_cli/retry_after.py"),
-        ("tests/transport/test_*.py",),
+        ("tests/transport/test_*.py", "tests/faults/test_faults_network.py"),
     ),
     "ledger": (
         ("wan_cli/ledger/*.py", "wan_cli/record.py"),
