@@ -1,4 +1,7 @@
-"""What users feel first: ``--version``, ``--help`` and TAB load little. Asked of a fresh interpreter's sys.modules."""
+"""What users feel first: which libraries each command may load. Asked of a fresh interpreter's sys.modules.
+
+This counts and times nothing; tests/benchmarks/startup.py has the times.
+"""
 
 from __future__ import annotations
 
@@ -6,80 +9,151 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import FrozenInstanceError
+from pathlib import Path
 
 import pytest
+from support_port import Server
 
 from wan_cli.cli.main import COMMANDS
+from wan_cli.cli.options import Making
+from wan_cli.config import USUAL_JOBS
+from wan_cli.engine import Engine
 
-HEAVY = {"httpx", "pydantic", "PIL", "rich", "sqlite3", "asyncio", "wan_cli.sandbox", "wan_cli.engine"}
+HEAVY = frozenset({"httpx", "pydantic", "rich", "PIL", "sqlite3", "asyncio"})
+NEVER = {"click", "pygments", "httpx._main", "typer.rich_utils", "unittest"}
+"""What nothing here needs: httpx brings its own command line where click and rich are installed (performance.md 1)."""
+
+TABLE = {
+    "help environment": set(),
+    "completion zsh": set(),
+    "config show": set(),
+    "auth list": set(),
+    "models": set(),
+    "models wan2.7-image": set(),
+    "generate -p rivya a-fox --size 5K": set(),
+    "status": {"sqlite3"},
+    "status --prune 30d": {"sqlite3"},
+    "generate -p rivya a-fox --dry-run": {"httpx"},
+    "generate -p modelverse --sync a-fox -q": {"httpx", "pydantic", "sqlite3", "asyncio"},
+}
+"""Each command line with those of ``HEAVY`` that it may load; the last one buys a picture from a port of loopback."""
+
 PROBE = """
 import json, sys
 from wan_cli.__main__ import run
-try:
-    run()
-finally:
-    sys.stderr.write("\\n" + json.dumps(sorted(sys.modules)))
+lines, loaded = json.loads(sys.argv[1]), []
+for words in lines:
+    sys.argv = ["wan", *words]
+    try:
+        run()
+    except SystemExit as end:
+        code = end.code
+    else:
+        code = 0
+    loaded.append([code, sorted(name for name, module in sys.modules.items() if module)])
+sys.stderr.write("\\n" + json.dumps(loaded))
 """
 
 
-def _loaded(*argv: str, **env: str) -> tuple[str, set[str]]:
-    """Return what ``wan argv`` prints and the modules that it has loaded at its end."""
+def _loaded(*lines: tuple[str, ...], **env: str) -> tuple[str, list[tuple[int, set[str]]]]:
+    """Return what one process prints that runs ``lines``, and after each its exit code and the modules loaded by then.
+
+    A module that is ``None`` in sys.modules is one that was kept out.
+    """
     # coverage measures subprocesses through these, and would itself load sqlite3
     surroundings = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     ran = subprocess.run(
-        [sys.executable, "-c", PROBE, *argv],
+        [sys.executable, "-c", PROBE, json.dumps(lines)],
         env=surroundings | env, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=60,
     )  # fmt: skip
-    return ran.stdout, set(json.loads(ran.stderr.splitlines()[-1]))
+    return ran.stdout, [(code, set(modules)) for code, modules in json.loads(ran.stderr.splitlines()[-1])]
 
 
 def test_version_loads_nothing() -> None:
     """``wan --version`` loads neither typer nor anything else of the program."""
-    printed, modules = _loaded("--version")
-    assert printed.startswith("wan ")
-    assert "typer" not in modules
+    printed, [(code, modules)] = _loaded(("--version",))
+    assert (code, printed.startswith("wan ")) == (0, True)
+    assert not modules & {"typer", "typing", "importlib.metadata"}
     assert {name for name in modules if name.startswith("wan_cli")} == {"wan_cli", "wan_cli.__main__"}
 
 
-@pytest.mark.parametrize("words", [(), *((name,) for name in COMMANDS)], ids=lambda words: " ".join(words) or "wan")
-def test_help_is_light(words: tuple[str, ...]) -> None:
-    """``--help`` of wan and of every command loads no network, no pictures, no ledger, no sandbox."""
-    printed, modules = _loaded(*words, "--help")
-    assert printed.startswith("Usage: wan")
-    assert not modules & HEAVY
-
-
-def test_help_imports_no_command() -> None:
-    """``wan --help`` lists the commands without importing one."""
-    _, modules = _loaded("--help")
-    assert not [name for name in modules if name.startswith("wan_cli.cli.commands.")]
+def test_help_is_light() -> None:
+    """``--help`` of wan imports no command; that of every command loads no library, and not even the catalogue."""
+    printed, after = _loaded(("--help",), *((name, "--help") for name in COMMANDS))
+    assert printed.count("Usage: wan") == len(COMMANDS) + 1
+    assert not [name for name in after[0][1] if name.startswith("wan_cli.cli.commands.")]
+    for name, (code, modules) in zip(("wan", *COMMANDS), after, strict=True):
+        assert code == 0, name
+        assert not modules & (HEAVY | NEVER | {"wan_cli.catalog", "wan_cli.models", "wan_cli.config"}), name
 
 
 @pytest.mark.parametrize(
-    ("line", "offered"),
+    ("line", "offered", "catalogue"),
     [
-        ("wan gen", "generate"),
-        ("wan generate --si", "--size"),
-        ("wan generate -p ", "modelverse"),
-        ("wan generate -m ", "wan2.7-image-pro"),
-        ("wan generate -p rivya --size ", "2K"),
-        ("wan generate --aspect ", "16:9"),
-        ("wan models ", "rivya"),
-        ("wan help ", "exit-codes"),
-        ("wan completion ", "fish"),
+        ("wan ", "generate", False),
+        ("wan --ver", "--version", False),
+        ("wan generate --si", "--size", False),
+        ("wan completion ", "fish", False),
+        ("wan help ", "exit-codes", False),
+        ("wan generate -p ", "modelverse", True),
+        ("wan generate -m ", "wan2.7-image-pro", True),
+        ("wan generate -p rivya --size ", "2K", True),
+        ("wan generate --aspect ", "16:9", True),
+        ("wan models ", "rivya", True),
     ],
 )
-def test_completion_is_light(line: str, offered: str) -> None:
-    """A TAB for commands, options, providers, models and sizes reads the catalogue and loads nothing heavy."""
-    place = len(line.split(" ")) - 1
-    printed, modules = _loaded(_WAN_COMPLETE="complete_bash", COMP_WORDS=line, COMP_CWORD=str(place))
+def test_completion_is_light(line: str, offered: str, *, catalogue: bool) -> None:
+    """A TAB loads no library; the catalogue is read where a value is asked for, and a command where it is named."""
+    words = line.split(" ")
+    env = {"_WAN_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    printed, [(_, modules)] = _loaded((), **env)
     assert offered in printed.split()
-    assert not modules & HEAVY
+    assert not modules & (HEAVY | NEVER)
+    assert ("wan_cli.catalog" in modules) == catalogue
+    commands = {name for name in modules if name.startswith("wan_cli.cli.commands.")}
+    assert len(commands) <= (len(words) > 2)
 
 
-@pytest.mark.parametrize("words", [("models",), ("models", "rivya"), ("help", "environment"), ("completion", "zsh")])
-def test_reading_is_light(words: tuple[str, ...]) -> None:
-    """Commands that only show what wan knows load no network, without a key."""
-    printed, modules = _loaded(*words)
-    assert printed
-    assert not modules & {"httpx", "PIL", "asyncio", "sqlite3", "wan_cli.sandbox"}
+@pytest.mark.parametrize("line", TABLE)
+def test_commands_load_what_they_need(line: str, tmp_path: Path) -> None:
+    """Each command loads those libraries alone that the table gives it, and all of them."""
+    buys = "--sync" in line
+    if buys:
+        with Server(tmp_path / "port") as server:
+            printed, [(code, modules)] = _loaded((*line.split(), "-o", f"{tmp_path}/"), **server.env)
+    else:
+        printed, [(code, modules)] = _loaded(tuple(line.split()))
+    refused = "5K" in line
+    assert code == (2 if refused else 0)
+    assert bool(printed) != (refused or line.startswith("status"))
+    assert modules & HEAVY == TABLE[line]
+    assert not modules & NEVER
+    assert not [name for name in modules if name.startswith("wan_cli.sandbox")]
+    if "sqlite3" not in TABLE[line]:
+        assert not [name for name in modules if name.startswith(("wan_cli.engine", "wan_cli.transport.client"))]
+
+
+def test_the_end_looks_for_no_cycles() -> None:
+    """However a command ends, what it has imported is kept out of the interpreter's last search for cycles."""
+    told = "import gc, sys\nfrom wan_cli.__main__ import run\ntry: run()\nfinally: print(gc.get_freeze_count())"
+    for word in ("help", "--no-such-option"):
+        ran = subprocess.run([sys.executable, "-c", told, word], capture_output=True, text=True, check=False)
+        assert ran.returncode == (0 if word == "help" else 2)
+        assert int(ran.stdout.split()[-1]) > 1000
+
+
+def test_options_are_cheap_and_read_only() -> None:
+    """The options' classes have no generated methods, and still know their names, their defaults, and no changes."""
+    said = Making(json=True, count=3)
+    assert (said.json, said.count, said.quiet, said.prompt_text) == (True, 3, False, None)
+    assert not {"__init__", "__repr__", "__eq__"} & vars(Making).keys()
+    with pytest.raises(TypeError, match="colour"):
+        Making(colour="red")
+    with pytest.raises(FrozenInstanceError):
+        said.count = 4
+
+
+def test_the_usual_jobs_are_the_engines() -> None:
+    """``wan config show`` names the engine's own number of jobs without importing the engine."""
+    assert Engine.submits == USUAL_JOBS

@@ -1,6 +1,7 @@
 """The command ``wan``."""
 
 import errno
+import gc
 import sys
 
 
@@ -17,9 +18,14 @@ def run() -> None:
             sys.stdout = None
             sys.exit(_told(error))
         return
+    # httpx imports its own command line where click and rich are installed (40 ms): None there is "not installed"
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     from wan_cli.cli.main import main
 
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    finally:
+        gc.freeze()  # else the end looks for cycles among all that was imported: an eighth of a short command's time
 
 
 def _told(error: OSError) -> int:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from wan_cli.models import Kind, Verb
+if TYPE_CHECKING:  # completion reads the catalogue, and needs no task
+    from wan_cli.models import Kind, Verb
 
 VERBS: tuple[Verb, ...] = ("generate", "edit", "fuse", "sequence")
 

@@ -11,7 +11,7 @@ import pytest
 from support_cli import RIVYA_KEY, Cli, Ran
 from support_provider import Say
 
-from wan_cli.cli import making
+from wan_cli.cli import booking
 from wan_cli.cli.outcome import Wish, overall, task_outcome
 from wan_cli.engine.loop import Stopped
 from wan_cli.ledger import Ledger
@@ -231,7 +231,7 @@ def test_what_was_never_sent_goes_with_the_key_of_today(live: Cli, monkeypatch: 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("wan_cli.cli.making.Session.run", ended)
+        patch.setattr("wan_cli.cli.run.Session.run", ended)
         assert live.run(*RV, *KEYED, env=OTHER_KEY).code == 130
     assert live.run(*RV, *KEYED, "-o", "fox.png").lines == ["fox.png"]
     assert live.provider.purchases == 1
@@ -253,7 +253,7 @@ def test_two_repeats_at_once_add_their_tasks_once(live: Cli, monkeypatch: pytest
     live.provider.script["submit"] = [NO_CREDITS]
     call = ("generate", "a fox", "-n", "2", *KEYED, "--json")
     assert live.run(*call, env={"WAN_PROVIDER": "modelverse"}).code == 5
-    real, rival = making.taken, []
+    real, rival = booking.taken, []
 
     def taken(ledger: Ledger, task: Task) -> Task:
         if not rival:
@@ -261,7 +261,7 @@ def test_two_repeats_at_once_add_their_tasks_once(live: Cli, monkeypatch: pytest
             rival[0] = live.run(*call, env={"WAN_PROVIDER": "rivya"})
         return real(ledger, task)
 
-    monkeypatch.setattr(making, "taken", taken)
+    monkeypatch.setattr(booking, "taken", taken)
     ran = live.run(*call, env={"WAN_PROVIDER": "rivya"})
     assert (ran.code, rival[0].code) == (0, 0), ran.err
     names = [sorted(task["id"] for task in one.json["tasks"]) for one in (ran, rival[0])]

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 
 from wan_cli import naming
 from wan_cli.cli.outcome import removed
-from wan_cli.engine.delivery import naming_numbers
-from wan_cli.engine.loop import model_of
 from wan_cli.errors import ConfigInvalid, UsageError
 from wan_cli.media import EXTENSIONS
 from wan_cli.models import Saved, Target, Task
@@ -70,6 +68,9 @@ def free_target(task: Task) -> None:
     """Raise ``UsageError`` where the results of a purchase would have no place: it is not made then."""
     if task.target.template is None:
         return
+    from wan_cli.engine.delivery import naming_numbers
+    from wan_cli.engine.loop import model_of
+
     first, total = naming_numbers(task, task.job.n)
     formats = model_of(task).formats
     paths = naming.final_paths(

@@ -12,7 +12,7 @@ from wan_cli.catalog import Inputs, Offer
 from wan_cli.errors import FileInvalid, UsageError
 from wan_cli.media import local_file, mime_of_extension, sniff
 from wan_cli.models import Kind, Media, Role, Verb
-from wan_cli.registry import capabilities, names
+from wan_cli.registry import capabilities, each_name
 from wan_cli.text import one_line
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ def wanted_kind(app: App, options: Making) -> Kind:
     Raises ``UsageError`` where a picture's model is given a video's option.
     """
     named = options.model or app.config.get("model")
-    known = next((entry for name in names() if named and (entry := capabilities(name).find(named))), None)
+    asked = each_name() if named else ()
+    known = next((entry for name in asked if (entry := capabilities(name).find(named))), None)
     said = next((name for name in VIDEO_ONLY if getattr(options, name) is not None), None)
     mime = mime_of_extension(options.output or "")
     if known is None:

@@ -1,25 +1,32 @@
-"""What the shell offers at TAB: read from the catalogue, nothing else is imported."""
+"""What the shell offers at TAB, read from the catalogue: that is imported only where a value is asked for.
+
+Every command's options name these functions, so ``--help`` and the completion of an option's name import this module.
+"""
 
 from __future__ import annotations
 
 import typer
 
-from wan_cli import registry
-
 
 def providers(incomplete: str) -> list[tuple[str, str]]:
     """Offer provider names with their titles."""
-    known = ((name, registry.capabilities(name).title) for name in registry.BUILTIN)
-    return [(name, title) for name, title in known if name.startswith(incomplete)]
+    from wan_cli import registry
+
+    known = [name for name in registry.BUILTIN if name.startswith(incomplete)]
+    return [(name, str(registry.document(name)["title"])) for name in known]
 
 
 def _chosen(ctx: typer.Context) -> tuple[str, ...]:
+    from wan_cli import registry
+
     named = ctx.params.get("provider")
     return (named,) if named in registry.BUILTIN else registry.BUILTIN
 
 
 def models(ctx: typer.Context, incomplete: str) -> list[str]:
     """Offer the canonical models of the provider named before, or of all."""
+    from wan_cli import registry
+
     names = dict.fromkeys(model.name for model in registry.every_model(_chosen(ctx)))
     return [name for name in names if name.startswith(incomplete)]
 
@@ -41,6 +48,8 @@ def resolutions(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def _values(ctx: typer.Context, what: str, incomplete: str) -> list[str]:
+    from wan_cli import registry
+
     verb = ctx.info_name or "generate"
     found: dict[str, None] = {}
     for model in registry.every_model(_chosen(ctx)):
@@ -51,5 +60,7 @@ def _values(ctx: typer.Context, what: str, incomplete: str) -> list[str]:
 
 def names(incomplete: str) -> list[str]:
     """Offer providers and canonical models, for ``wan models``."""
-    every = [*registry.BUILTIN, *dict.fromkeys(model.name for model in registry.every_model())]
+    from wan_cli import registry
+
+    every = [*registry.BUILTIN, *dict.fromkeys(model.name for model in registry.every_model(registry.BUILTIN))]
     return [name for name in every if name.startswith(incomplete)]

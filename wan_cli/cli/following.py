@@ -7,15 +7,11 @@ from typing import TYPE_CHECKING
 
 from wan_cli.cli.aiming import default_target, retargeted
 from wan_cli.cli.choose import known as named
-from wan_cli.cli.doubt import in_doubt
 from wan_cli.cli.earlier import tell_of_doubt, tell_of_earlier
 from wan_cli.cli.elsewhere import by_id, refuse_others
+from wan_cli.cli.lengths import seconds
 from wan_cli.cli.options import flag, said
 from wan_cli.cli.outcome import Wish, overall, removed, task_outcome
-from wan_cli.cli.run import Session, seconds
-from wan_cli.engine.collect import Patience, ask, not_asked
-from wan_cli.engine.delivery import reopened, sought
-from wan_cli.engine.origins import bought_elsewhere, elsewhere
 from wan_cli.errors import KeyMissing, KeyRejected, StillRunning, UsageError, WanError
 from wan_cli.models import Done, Failed, Job, Lost, New, Saved, Sending, Task
 from wan_cli.registry import capabilities
@@ -62,6 +58,8 @@ def status(app: App, names: list[str], options: Asking) -> int:
         return 0
     if not names:
         return _list(app, options)
+    from wan_cli.cli.run import Session
+
     tasks = _named(app, names)
 
     async def work(engine: Engine) -> list[Task]:
@@ -98,11 +96,17 @@ def _say_end(app: App, task: Task, error: WanError | None) -> None:
 def _state_error(app: App, task: Task) -> WanError | None:
     """Return what the state means for ``status``: a result that is not on disk yet is 8 (interface.md, section 4)."""
     if isinstance(task.state, Saved):
+        from wan_cli.engine.delivery import reopened
+
         again = reopened(task) is not task
         return task_outcome(replace(task, state=Done(outputs=())), Wish()) if again else removed(task)
     if isinstance(task.state, New):
         return None
-    if isinstance(task.state, Sending) and not in_doubt(app, task):
+    if isinstance(task.state, Sending):
+        from wan_cli.cli.doubt import in_doubt
+
+        if in_doubt(app, task):
+            return task_outcome(task, Wish())
         message = f"another process is sending {task.name}; nothing is lost"
         return StillRunning(message, hint=task.command("wait"), charged="unknown")
     return task_outcome(replace(task, trouble=None) if isinstance(task.state, Done) else task, Wish())
@@ -113,6 +117,10 @@ async def _refreshed(engine: Engine, task: Task) -> Task:
 
     A task that vanished is asked about once more; whether an expired address works again, only a download can tell.
     """
+    from wan_cli.engine.collect import Patience, ask, not_asked
+    from wan_cli.engine.delivery import sought
+    from wan_cli.engine.origins import bought_elsewhere, elsewhere
+
     if isinstance(task.state, Sending):
         if engine.ledger.claim(task.id):
             engine.ledger.release(task.id)
@@ -216,6 +224,9 @@ def _unheard_of(ledger: Ledger, task: Task) -> Task:
 
 def wait(app: App, names: list[str], options: Collecting) -> int:
     """Collect tasks: the named ones, or everything that is outstanding."""
+    from wan_cli.cli.run import Session
+    from wan_cli.engine.delivery import reopened, sought
+
     app.use(sandbox=options.sandbox, quiet=options.quiet, play=options)
     if names and options.everything:
         raise UsageError("--all takes no TASK")
@@ -250,6 +261,8 @@ def _outstanding(app: App) -> list[Task]:
 
     What seemed lost is asked for again until it expires.
     """
+    from wan_cli.engine.delivery import sought
+
     found = [task for task in app.ledger.open_tasks() if task.state.kind in ("sending", "pending", "done")]
     still = [task for task in found if task.state.kind == "sending" or task.job.model or task.charged != "unknown"]
     return [*still, *(task for task in app.ledger.lost_until(app.now()) if sought(task) is not task)]

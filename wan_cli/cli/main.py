@@ -21,6 +21,7 @@ from wan_cli.errors import UsageError, WanError
 
 if TYPE_CHECKING:
     from typer._click import Command, Context, HelpFormatter
+    from typer._click.shell_completion import CompletionItem
 
     from wan_cli.cli.context import App
 
@@ -74,6 +75,13 @@ class LazyGroup(TyperGroup):
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
         app.command(name=cmd_name, context_settings={"help_option_names": ["-h", "--help"]})(module.command)
         return typer.main.get_command(app)
+
+    def shell_complete(self, ctx: Context, incomplete: str) -> list[CompletionItem]:
+        """Offer commands from the table, without importing any, and then what every command offers: its options."""
+        from typer._click.shell_completion import CompletionItem
+
+        named = [CompletionItem(name, help=line) for name, line in COMMANDS.items() if name.startswith(incomplete)]
+        return named + super(TyperGroup, self).shell_complete(ctx, incomplete)  # a group's own would import them
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write the list of commands from the table, without importing any."""

@@ -1,6 +1,8 @@
-"""The options, declared once: each command's signature is made from these classes."""
+"""The options, declared once: each command's signature is made from these classes.
 
-from __future__ import annotations
+Every ``--help`` and every TAB makes them anew, so they are cheap to make: annotations are no texts that would have to
+be compiled, and no methods are generated (each dataclass with its usual ones takes up to a millisecond).
+"""
 
 import dataclasses
 import inspect
@@ -31,8 +33,21 @@ def finite(value: float | None) -> float | None:
     return value
 
 
-@dataclass(frozen=True, kw_only=True)
-class Talk:
+class Options:
+    """What was said by name; what was not has its class's default. Read-only."""
+
+    def __init__(self, **said: Any) -> None:
+        if strange := said.keys() - {field.name for field in dataclasses.fields(self)}:  # type: ignore[arg-type]
+            raise TypeError(f"no options of {type(self).__name__}: {sorted(strange)}")
+        vars(self).update(said)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Refuse a change: what the user said stays."""
+        raise dataclasses.FrozenInstanceError(name)
+
+
+@dataclass(init=False, eq=False, repr=False)
+class Talk(Options):
     """What a command prints, and whether it is played offline."""
 
     json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False
@@ -43,8 +58,8 @@ class Talk:
     sandbox: Annotated[bool, typer.Option("--sandbox", help="Play it offline: no key, no network, no cost.")] = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class Faults:
+@dataclass(init=False, eq=False, repr=False)
+class Faults(Options):
     """What goes wrong in the sandbox, and how long it takes."""
 
     fault: Annotated[
@@ -59,15 +74,15 @@ class Faults:
     ] = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Lines:
+@dataclass(init=False, eq=False, repr=False)
+class Lines(Options):
     """The event stream."""
 
     jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON line an event on standard output.")] = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class Waiting:
+@dataclass(init=False, eq=False, repr=False)
+class Waiting(Options):
     """How long to wait."""
 
     timeout: Annotated[
@@ -78,8 +93,8 @@ class Waiting:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Saving:
+@dataclass(init=False, eq=False, repr=False)
+class Saving(Options):
     """Where results go."""
 
     output: Annotated[
@@ -93,8 +108,8 @@ class Saving:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Choosing:
+@dataclass(init=False, eq=False, repr=False)
+class Choosing(Options):
     """Which provider and model."""
 
     provider: Annotated[
@@ -107,7 +122,7 @@ class Choosing:
     ] = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(init=False, eq=False, repr=False)
 class Making(Choosing, Saving, Waiting, Lines, Faults, Talk):
     """The options of the four making verbs (interface.md, section 2)."""
 

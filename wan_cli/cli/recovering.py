@@ -16,9 +16,10 @@ from wan_cli.cli.consent import asker, limits_of
 from wan_cli.cli.doubt import in_doubt, say_doubt
 from wan_cli.cli.elsewhere import by_id
 from wan_cli.cli.following import well_formed
+from wan_cli.cli.lengths import seconds
 from wan_cli.cli.options import flag, said
 from wan_cli.cli.outcome import Wish
-from wan_cli.cli.run import Session, seconds
+from wan_cli.cli.run import Session
 from wan_cli.engine import decide
 from wan_cli.engine.loop import Decision, model_of
 from wan_cli.errors import ConsentMissing, FileInvalid, Interrupted, KeyOrigin, KeyRejected, UsageError, WanError

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wan_cli.cli.hints import MAKING, spelled
+from wan_cli.cli.lengths import seconds
 from wan_cli.cli.outcome import Wish, overall, task_outcome, there
 from wan_cli.engine import Engine, Service
 from wan_cli.engine.loop import Stopped
 from wan_cli.engine.rescue import Rescue
-from wan_cli.errors import Interrupted, UsageError, WriteFailed
+from wan_cli.errors import Interrupted, WriteFailed
 from wan_cli.models import Task
 from wan_cli.text import one_word
 from wan_cli.ui.document import task_document
@@ -29,20 +30,10 @@ if TYPE_CHECKING:
     from wan_cli.models import Reporter
     from wan_cli.ui.overall import Workload
 
+__all__ = ["GRACE_S", "Session", "seconds"]
+
 GRACE_S = {"SIGINT": 60.0, "SIGTERM": 5.0, "SIGHUP": 5.0}
 """Seconds a purchase under way may still take after a signal (reliability.md P06, P08: CI kills soon after)."""
-
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-
-
-def seconds(text: str, flag: str = "--timeout") -> float:
-    """Read ``90s``, ``10m``, ``1h``, ``30d`` or bare seconds. Raises ``UsageError``."""
-    number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "s")
-    if not (number.isascii() and number.replace(".", "", 1).isdigit()):
-        if flag == "--prune":
-            raise UsageError(f"{flag} {text}: a time such as 12h or 30d", hint="wan status --prune 30d")
-        raise UsageError(f"{flag} {text}: a time such as 90s, 10m or 1h", hint=f"use {flag} 10m")
-    return float(number) * _UNITS[unit]
 
 
 @dataclass(kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from wan_cli.config import config_path, state_folder
+from wan_cli.config import USUAL_JOBS, config_path, state_folder
 from wan_cli.errors import UsageError, WanError
 from wan_cli.registry import ORDER, capabilities, names
 from wan_cli.text import one_line
@@ -84,10 +84,9 @@ def settings(app: App, action: str, options: Talk) -> int:
 
 def _unset(config: Config) -> dict[str, Any]:
     """Return what holds for the settings that nobody set."""
-    from wan_cli.engine import Engine
     from wan_cli.naming import DEFAULT
 
-    own: dict[str, Any] = {"jobs": Engine.submits, "output": DEFAULT}
+    own: dict[str, Any] = {"jobs": USUAL_JOBS, "output": DEFAULT}
     if not config.get("provider"):
         own["providers"] = list(ORDER)
     return {name: value for name, value in own.items() if config.get(name) is None}

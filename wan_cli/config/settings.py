@@ -35,6 +35,8 @@ LARGEST = 1024 * 1024
 """Characters of a configuration file (reliability.md S22): a project's may be anybody's."""
 MOST_JOBS = 64
 """Purchases of one provider under way at the same time, at the most."""
+USUAL_JOBS = 4
+"""Purchases of one provider under way at the same time where nobody says: what the engine does of its own."""
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"", "0", "false", "no", "off"})
 _AMOUNT = (re.compile(r"\s*\d+(\.\d+)?\s*[A-Za-z]*\s*", re.ASCII), "an amount with a unit, such as 24credits or 5CNY")

@@ -5,13 +5,13 @@ Source: contracts.md section 6.2 (what servers really send) and 6.3 (the rules o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from wan_cli.models import Answer, Cancelled, Done, Facts, Failed, Output, Pending
-from wan_cli.providers.base import Aside, Reply, TaskId, Unreadable
+from wan_cli.providers.base import Unreadable
+from wan_cli.providers.reply import Aside, Reply, TaskId
 
 QUEUED = frozenset({"queued", "pending", "submitted", "in_progress", "processing", "running", "not_start"})
 
@@ -111,8 +111,3 @@ class ImageTask(Reply):
             return Failed(code="task_failed", message=message, provider_code=code)
         shown = status if status in QUEUED else f"status {self.status!r}"
         return Pending(task_id=pending.task_id, ref=pending.ref, note=shown, progress=self.progress)
-
-
-def without_unsaid(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what the user did not say: unset options leave no key in the body (rule 1)."""
-    return {name: value for name, value in fields.items() if value is not None}

@@ -7,69 +7,18 @@ Source: seed 002; contracts.md section 2. Switches for what those leave open: ``
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any
-
-from pydantic import AliasChoices, Field
+from typing import Any
 
 from wan_cli import errors
 from wan_cli.errors import WanError
-from wan_cli.models import Answer, Cancelled, Done, Facts, Failed, Flow, Job, Media, Pending
-from wan_cli.providers.base import Aside, Embedded, Fault, Provider, Reply, TaskId, Unreadable, outputs
-from wan_cli.providers.images import Images
+from wan_cli.models import Answer, Flow, Job, Media, Pending
+from wan_cli.providers.base import Embedded, Fault, Provider
 
 IMAGES = "/v1/images/generations"
 SUBMIT = "/v1/tasks/submit"
 STATUS = "/v1/tasks/status"
-
-_ENDED_BADLY = re.compile(r"code=(?P<code>[^,\s]+),\s*message=(?P<message>.*)", re.DOTALL)
-
-
-class _Output(Reply):
-    task_id: TaskId | None = Field(None, validation_alias=AliasChoices("task_id", "taskId"))
-    task_status: str | None = Field(None, validation_alias=AliasChoices("task_status", "taskStatus"))
-    urls: list[str | None] | None = None
-    finish_time: Annotated[float | None, Aside] = None
-    error_message: Annotated[str | None, Aside] = None
-
-
-class _Task(Reply):
-    """The answer to submit and to status (contracts.md 2.3)."""
-
-    output: _Output
-    usage: Annotated[dict[str, Any] | None, Aside] = None
-    request_id: Annotated[str | None, Aside] = None
-
-    def facts(self) -> Facts:
-        return Facts(
-            request_id=self.request_id or None, usage=self.usage, finished_at=self.output.finish_time or None
-        )  # fmt: skip
-
-    def accepted(self) -> Answer:
-        """Read the answer to submit, whose task id is all that matters."""
-        if self.output.task_id is None:
-            raise Unreadable("the answer to the submit has no task id")
-        return Pending(task_id=self.output.task_id, ref={"task_id": self.output.task_id}, facts=self.facts())
-
-    def state(self, pending: Pending) -> Answer:
-        """Read the answer to status: both vocabularies of contracts.md 2.3, in any case."""
-        status = (self.output.task_status or "").casefold()
-        if status in ("success", "succeeded", "completed"):
-            return Done(outputs=outputs(self.output.urls or ()), task_id=pending.task_id, facts=self.facts())
-        if status in ("failure", "failed", "expired"):
-            text = self.output.error_message or "the provider gives no reason"
-            parts = _ENDED_BADLY.fullmatch(text)
-            return Failed(
-                code="task_failed", message=parts["message"] if parts else text,
-                provider_code=parts["code"] if parts else None, task_id=pending.task_id, facts=self.facts(),
-            )  # fmt: skip
-        if status in ("cancelled", "canceled"):
-            return Cancelled(task_id=pending.task_id, facts=self.facts())
-        note = {"pending": "queued", "queued": "queued", "running": "processing", "in_progress": "processing"}
-        shown = note.get(status, f"status {self.output.task_status!r}")
-        return Pending(task_id=pending.task_id, ref=pending.ref, note=shown, facts=self.facts())
 
 
 class Modelverse(Provider):
@@ -110,17 +59,23 @@ class Modelverse(Provider):
         embedded = tuple(self._embedded(media) for media in job.media if media.file)
         if job.route == "sync":
             response = yield self.request("POST", IMAGES, body=self._images_body(job), embedded=embedded)
+            from wan_cli.providers.images import Images
+
             return self.parse(response, Images).state()
         body = self._video_body(job) if job.makes == "video" else self._task_body(job)
         flat = job.makes == "video" and self.quirks["video_shape"] == "flat"
         headers = {"X-DashScope-Async": "enable"} if flat else None  # marked as required there (contracts.md 2.8 B)
         response = yield self.request("POST", SUBMIT, body=body, embedded=embedded, headers=headers)
-        return self.parse(response, _Task).accepted()
+        from wan_cli.providers.modelverse_replies import Task
+
+        return self.parse(response, Task).accepted()
 
     def poll(self, pending: Pending) -> Flow[Answer]:
         """Ask for the task's status (contracts.md 2.3)."""
         response = yield self.request("GET", STATUS, query={"task_id": pending.task_id})
-        return self.parse(response, _Task).state(pending)
+        from wan_cli.providers.modelverse_replies import Task
+
+        return self.parse(response, Task).state(pending)
 
     def vanished(self, fault: Fault) -> bool:
         """Tell whether the task is unknown: HTTP 400 "invalid task_id" (contracts.md 2.6)."""

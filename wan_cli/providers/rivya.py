@@ -6,107 +6,20 @@ an item of ``referenceMediaItems`` tells a video model what it is (``none``: it 
 
 from __future__ import annotations
 
-from datetime import datetime
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Any
 
 from wan_cli import errors
 from wan_cli.errors import WanError
 from wan_cli.media import mime_of_extension
-from wan_cli.models import Answer, Cancelled, Done, Facts, Failed, Flow, Job, LocalFile, Media, Pending, Upload
-from wan_cli.providers.base import (
-    Aside,
-    Fault,
-    Provider,
-    Reply,
-    TaskId,
-    Unreadable,
-    form_for,
-    outputs,
-    path_part,
-    reference_name,
-)
+from wan_cli.models import Answer, Flow, Job, LocalFile, Media, Pending, Upload
+from wan_cli.providers.base import Fault, Provider, Unreadable, form_for, path_part, reference_name
 
 GENERATIONS = "/api/v1/generations"
 FILES = "/api/v1/files"
 CREDITS = "/api/v1/credits"
 CONTENT_RULES = ("content policy", "content_policy", "moderation", "safety system", "sensitive content")
 """Words of a refused input that tell of content rules, as other providers of these models put it (contracts.md 6.1)."""
-
-
-class _Result(Reply):
-    primary_url: str | None = None
-    urls: list[str | None] | None = None
-
-
-class _Error(Reply):
-    code: str | None = None
-    message: str | None = None
-
-
-class _Generation(Reply):
-    """The task object that create and status answer alike (contracts.md 1.3, 1.4)."""
-
-    id: TaskId
-    status: str
-    reserved_credits: Annotated[float | None, Aside] = None
-    final_credits: Annotated[float | None, Aside] = None
-    updated_at: Annotated[datetime | None, Aside] = None
-    result: _Result | None = None
-    error: Annotated[_Error | None, Aside] = None
-
-    def state(self, asked: str | None = None) -> Answer:
-        """Return what has become of the task; it keeps the id that was ``asked`` for, whatever the answer names."""
-        task_id = asked or self.id
-        match self.status.casefold():
-            case "succeeded" | "success" | "completed":  # the documented spelling first (reliability.md R10)
-                found = self.result or _Result()
-                return Done(outputs=outputs(found.urls or [found.primary_url]), task_id=task_id, facts=self.facts(1))
-            case "cancelled" | "canceled":
-                return Cancelled(task_id=task_id, facts=self.facts(1))
-            case "failed" | "failure" | "expired":
-                error = self.error or _Error()
-                return Failed(
-                    code="task_failed",
-                    message=error.message or "the provider gives no reason",
-                    provider_code=error.code,
-                    charged=_charged(self.final_credits),
-                    task_id=task_id,
-                    facts=self.facts(1),
-                )
-            case "queued" | "processing" as status:
-                return Pending(task_id=task_id, ref={"task_id": task_id}, note=status, facts=self.facts(0))
-            case status:  # reliability.md R09: new values may appear; the task is still running then
-                return Pending(task_id=task_id, ref={"task_id": task_id}, note=f"status {status!r}")
-
-    def facts(self, ended: int) -> Facts:
-        return Facts(
-            charged_amount=self.final_credits if ended else None,
-            reserved_amount=self.reserved_credits,
-            finished_at=self.updated_at.timestamp() if ended and self.updated_at else None,
-        )
-
-
-def _charged(final: float | None) -> errors.Charged:
-    """Return whether a failed task was charged, by its ``final_credits``; less than nothing says nothing (R16)."""
-    return "unknown" if final is None or final < 0 else "yes" if final else "no"
-
-
-class _PublicFile(Reply):
-    """What is known of the Files answer; its exact shape is not (contracts.md 1.5)."""
-
-    id: str | None = None
-    url: str | None = None
-    duration_token: str | None = None
-    file: _PublicFile | None = None
-    data: _PublicFile | None = None
-
-    def innermost(self) -> _PublicFile:
-        return self if self.url else (self.file or self.data or self)
-
-
-class _Credits(Reply):
-    current_credits: float
 
 
 class Rivya(Provider):
@@ -168,18 +81,24 @@ class Rivya(Provider):
             "client_request_id": token[:128],
         }
         response = yield self.request("POST", GENERATIONS, body=body, headers={"Idempotency-Key": token})
-        return self.parse(response, _Generation).state()
+        from wan_cli.providers.rivya_replies import Generation
+
+        return self.parse(response, Generation).state()
 
     def poll(self, pending: Pending) -> Flow[Answer]:
         """Ask for the task (contracts.md 1.4)."""
         response = yield self.request("GET", f"{GENERATIONS}/{path_part(pending.task_id)}")
-        return self.parse(response, _Generation).state(pending.task_id)
+        from wan_cli.providers.rivya_replies import Generation
+
+        return self.parse(response, Generation).state(pending.task_id)
 
     def upload(self, file: LocalFile, *, model: str, trace: str) -> Flow[Upload]:
         """Bring a reference (contracts.md 1.5); with ``model`` the provider applies that model's limits."""
         fields = {"kind": file.mime.split("/")[0], "model": self.model_id(model), "client_request_id": trace[:128]}
         response = yield self.request("POST", FILES, form=form_for(file, fields))
-        found = self.parse(response, _PublicFile).innermost()
+        from wan_cli.providers.rivya_replies import PublicFile
+
+        found = self.parse(response, PublicFile).innermost()
         if not found.url:
             raise Unreadable("the answer to the upload has no url")
         return Upload(url=found.url, file_id=found.id, duration_token=found.duration_token)
@@ -187,7 +106,9 @@ class Rivya(Provider):
     def balance(self) -> Flow[str]:
         """Ask for the credits left (contracts.md 1.2)."""
         response = yield self.request("GET", CREDITS)
-        return f"{self.parse(response, _Credits).current_credits:g} credits"
+        from wan_cli.providers.rivya_replies import Credits
+
+        return f"{self.parse(response, Credits).current_credits:g} credits"
 
     def _reference(self, media: Media, makes: str) -> dict[str, str]:
         name = reference_name(media)

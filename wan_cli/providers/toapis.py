@@ -9,83 +9,14 @@ Switches: ``shape`` (``auto``: the seed's for wan-2-7-video, flat for the rest),
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Annotated, Any
-
-from pydantic import Field
+from typing import Any
 
 from wan_cli import errors
-from wan_cli.models import Answer, Cancelled, Done, Facts, Failed, Flow, Job, LocalFile, Pending, Upload
-from wan_cli.providers.base import Aside, Provider, Reply, TaskId, Unreadable, form_for, outputs, path_part
-from wan_cli.providers.images import without_unsaid
+from wan_cli.models import Answer, Flow, Job, LocalFile, Pending, Upload
+from wan_cli.providers.base import Provider, form_for, path_part, without_unsaid
 
 VIDEOS = "/v1/videos/generations"
 UPLOADS = "/v1/uploads"
-
-_STATUS = {"queued": "queued", "submitted": "queued", "pending": "queued", "in_progress": "processing"}
-
-
-class _Item(Reply):
-    url: str | None = None
-    status: str | None = None
-    task_id: TaskId | None = None
-
-
-class _Result(Reply):
-    data: list[_Item] = Field(default_factory=list)
-
-
-class _Error(Reply):
-    code: str | int | None = None
-    message: str | None = None
-
-
-class _Task(Reply):
-    """Every form of a task that the documents show (contracts.md 4.3): ``id`` or ``task_id``, old list, or nested."""
-
-    id: Annotated[TaskId | None, Aside] = None
-    task_id: Annotated[TaskId | None, Aside] = None
-    status: str | None = None
-    progress: Annotated[int | None, Aside] = None
-    url: str | None = None
-    result: _Result | None = None
-    data: list[_Item] | None = None
-    error: Annotated[_Error | str | None, Aside] = None
-    fail_reason: Annotated[str | None, Aside] = None
-
-    def accepted(self) -> Answer:
-        first = self.data[0] if self.data else _Item()
-        task_id = self.id or self.task_id or first.task_id  # its own client reads both (contracts.md 4.3)
-        if task_id is None:
-            raise Unreadable("the answer to the submit has no task id")
-        return self.state(Pending(task_id=task_id, ref={"task_id": task_id}))
-
-    def state(self, pending: Pending) -> Answer:
-        first = self.data[0] if self.data else _Item()
-        status = (self.status or first.status or "queued").casefold()
-        if status in ("completed", "succeeded", "success"):
-            found = [item.url for item in self.result.data] if self.result else []
-            return Done(outputs=outputs([*found, self.url, first.url]), task_id=pending.task_id)
-        if status in ("cancelled", "canceled"):
-            return Cancelled(task_id=pending.task_id)
-        if status in ("failed", "failure", "expired"):
-            error = self.error if isinstance(self.error, _Error) else _Error(message=self.error)
-            message = error.message or self.fail_reason or "the provider gives no reason"
-            code = None if error.code is None else str(error.code)
-            return Failed(
-                code="task_failed", message=message, provider_code=code, task_id=pending.task_id,
-                hint="if it was charged all the same, ask ToAPIs' support with the task id and this message",
-            )  # fmt: skip
-        note = _STATUS.get(status, f"status {status!r}")
-        return Pending(task_id=pending.task_id, ref=pending.ref, note=note, progress=self.progress, facts=Facts())
-
-
-class _Stored(Reply):
-    url: str
-    id: str | None = None
-
-
-class _Upload(Reply):
-    data: _Stored
 
 
 class ToApis(Provider):
@@ -126,19 +57,25 @@ class ToApis(Provider):
         guide = shape == "guide" or (shape == "auto" and model == "wan-2-7-video")
         body = self._guide(job, model) if guide else self._flat(job, model)
         response = yield self.request("POST", VIDEOS, body=body)
-        return self.parse(response, _Task).accepted()
+        from wan_cli.providers.toapis_replies import Task
+
+        return self.parse(response, Task).accepted()
 
     def poll(self, pending: Pending) -> Flow[Answer]:
         """Ask for the task (contracts.md 4.3)."""
         response = yield self.request("GET", f"{VIDEOS}/{path_part(pending.task_id)}")
-        return self.parse(response, _Task).state(pending)
+        from wan_cli.providers.toapis_replies import Task
+
+        return self.parse(response, Task).state(pending)
 
     def upload(self, file: LocalFile, *, model: str, trace: str) -> Flow[Upload]:
         """Bring a picture or a video (contracts.md 4.4); inline Base64 is refused there."""
         del model, trace
         kind = "videos" if file.mime.startswith("video/") else "images"
         response = yield self.request("POST", f"{UPLOADS}/{kind}", form=form_for(file, {"purpose": "generation"}))
-        stored = self.parse(response, _Upload).data
+        from wan_cli.providers.toapis_replies import Uploaded
+
+        stored = self.parse(response, Uploaded).data
         return Upload(url=stored.url, file_id=stored.id)
 
     def _guide(self, job: Job, model: str) -> dict[str, Any]:

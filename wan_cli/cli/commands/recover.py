@@ -1,7 +1,5 @@
 """``wan recover``."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,7 +8,7 @@ import typer
 from wan_cli.cli.options import Faults, Lines, NoDownload, Saving, Talk, UnknownCost, Waiting, with_options
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(init=False, eq=False, repr=False)
 class Deciding(Saving, Waiting, Lines, Faults, Talk):
     """The options of ``recover``: a decision, and those of ``wait`` for what follows it."""
 

@@ -1,7 +1,5 @@
 """``wan sandbox``."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +9,7 @@ import typer
 from wan_cli.cli.options import Faults, with_options
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(init=False, eq=False, repr=False)
 class Serving(Faults):
     """The options of ``sandbox``."""
 

@@ -1,7 +1,5 @@
 """``wan status``."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -11,7 +9,7 @@ from wan_cli.cli.commands.wait import Collecting
 from wan_cli.cli.options import with_options
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(init=False, eq=False, repr=False)
 class Asking(Collecting):
     """The options of ``status``; those of ``wait`` go with ``--wait``."""
 

@@ -1,7 +1,5 @@
 """``wan upload``."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,7 +8,7 @@ import typer
 from wan_cli.cli.options import Choosing, Faults, Talk, with_options
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(init=False, eq=False, repr=False)
 class Uploading(Choosing, Faults, Talk):
     """The options of ``upload``."""
 

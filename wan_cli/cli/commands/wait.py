@@ -1,7 +1,5 @@
 """``wan wait``."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,7 +8,7 @@ import typer
 from wan_cli.cli.options import Faults, Lines, Saving, Talk, Waiting, with_options
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(init=False, eq=False, repr=False)
 class Gathering(Saving, Waiting, Lines):
     """The options that only mean something where results are collected: those of ``wait`` and ``status --wait``."""
 
@@ -20,7 +18,7 @@ class Gathering(Saving, Waiting, Lines):
     no_download: Annotated[bool, typer.Option("--no-download", help="Print addresses, fetch nothing.")] = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(init=False, eq=False, repr=False)
 class Collecting(Gathering, Faults, Talk):
     """The options of ``wait``."""
 
