@@ -19,6 +19,7 @@ from support_wire import WAYS, Exchange, Line, Way, every
 from sweep_processes import Traced, needs_strace
 
 from wan_cli.engine import delivery, submit
+from wan_cli.engine.leftovers import Leftovers
 from wan_cli.engine.loop import Engine
 from wan_cli.publish import Part
 
@@ -268,7 +269,7 @@ PLACES: dict[str, tuple[object, str]] = {
     "before the request": (submit, "drive"),
     "in the answer": (submit, "learn"),
     "when something is told": (Engine, "tell"),
-    "in a download": (delivery, "_sweep"),
+    "in a download": (Leftovers, "sweep"),
     "at the name": (Part, "publish"),
     "at the end": (delivery, "differences"),
 }
