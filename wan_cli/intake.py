@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import sys
 from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
@@ -74,7 +75,7 @@ def strict_json(text: str | bytes) -> Any:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
+    found = {sys.intern(name): value for name, value in pairs}  # ten thousand lines have the same few
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         msg = f"{next(name for name in names if names.count(name) > 1)} is said twice"

@@ -104,8 +104,6 @@ class Books:
 
     lock: Lock
     purchases: dict[str, Purchase] = field(default_factory=dict)
-    sent: set[str] = field(default_factory=set)
-    """The ids of the tasks that this run sent, rather than found."""
     _paths: Counter[str] | None = None
 
     def uses(self, path: str) -> bool:

@@ -31,7 +31,6 @@ class Both:
         follows is in the ledger first, and goes into each of the two though the other one fails.
         """
         if isinstance(task.state, Sending):
-            self._books.sent.add(task.id)
             self._books.note(task)
             self._ledger.save(task)
             return

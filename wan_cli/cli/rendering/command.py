@@ -247,7 +247,7 @@ def _run(
     results: dict[str, Result] = {}
     before = telling.pictures_before(manifest, planned.of("stale"), options.report or ())
     tell_of_earlier(app)
-    app.buying = True
+    app.buying, begun = True, app.now()
 
     async def work(engine: Engine) -> list[Task]:
         engine.ledger = cast("Ledger", Both(engine.ledger, books))
@@ -270,4 +270,4 @@ def _run(
     call.sight.remember(int(app.now() * 1e9))
     error: WanError | None = decisive(manifest, planned.items, results, wait=options.wait, signal=session.signal)
     settled(manifest, results, error, sandbox=app.sandbox)
-    return telling.conclude(app, options, manifest, planned, results, before, error, sent=books.sent)
+    return telling.conclude(app, options, manifest, planned, results, before, error, since=begun)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -93,14 +93,15 @@ def asset_row(app: App, manifest: Manifest, item: Item, result: Result | None) -
 
 def conclude(
     app: App, options: Rendering, manifest: Manifest, planned: Plan, results: Mapping[str, Result],
-    before: Mapping[str, Sequence[Shot]], decisive: WanError | None, *, sent: Container[str] = frozenset(),
+    before: Mapping[str, Sequence[Shot]], decisive: WanError | None, *, since: float = 0.0,
 ) -> int:  # fmt: skip
-    """Write the reports, print what was made, and return the exit code. ``sent`` are the tasks that this run bought."""
+    """Write the reports, print what was made, and return the exit code. ``since`` is when the run began."""
     code = decisive.exit_code if decisive else 0
     found = [(item, results.get(item.asset.id)) for item in planned.items]
     if options.report:
         lines = [
-            ended_line(app, manifest, item, result, before.get(item.asset.id, ()), sent=sent) for item, result in found
+            ended_line(app, manifest, item, result, before.get(item.asset.id, ()), since=since)
+            for item, result in found
         ]
         write_reports(app, manifest, lines, options.report, orphans=planned.orphans)
     endings = Counter(result.ending if result else "stopped" for _, result in found)
@@ -115,7 +116,7 @@ def conclude(
     elif app.say_json == "jsonl":
         app.summary(tasks, decisive, code, assets=dict(endings))
     else:
-        spent = _told(app, manifest, found, sent, wait=options.wait)
+        spent = _told(app, manifest, found, since, wait=options.wait)
         app.talk(f"{manifest.path.name}: {headline(endings.elements())}{spent}")
         for name in planned.orphans:
             app.talk(f"{name}: no longer in the manifest; --prune removes it")
@@ -125,7 +126,7 @@ def conclude(
 
 
 def _told(
-    app: App, manifest: Manifest, found: Sequence[tuple[Item, Result | None]], sent: Container[str], *, wait: bool
+    app: App, manifest: Manifest, found: Sequence[tuple[Item, Result | None]], since: float, *, wait: bool
 ) -> str:
     """Print the data of every asset, and return what was spent: each asset's tasks are looked at once."""
     bought: Counter[tuple[float | None, str | None]] = Counter()
@@ -134,7 +135,7 @@ def _told(
         for line in _data(app, manifest, item, opened, wait=wait):
             app.streams.out(line)
         tasks = opened.tasks if opened else ()
-        bought.update((cost, cost_of(tasks)[1]) for cost in bought_of(tasks, sent))
+        bought.update((cost, cost_of(tasks)[1]) for cost in bought_of(tasks, since))
     return "" if app.sandbox or not bought else f"; spent {spent_on(bought)}"
 
 
@@ -150,8 +151,7 @@ def report_takes(
         error = next(filter(None, (task_outcome(task, wish) for task in made)), None)
         saved = all(isinstance(task.state, Saved) for task in made)
         result = Result(ending="made" if saved else "failed" if error else "pending", tasks=made, error=error)
-        sent = frozenset(task.id for task in made)
-        line = ended_line(app, manifest, item, result, before.get(item.asset.id, ()), sent=sent)
+        line = ended_line(app, manifest, item, result, before.get(item.asset.id, ()), since=0.0)
         lines.append(replace(line, labels=("as it is", "takes to choose from"), changes=()))
     write_reports(app, manifest, lines, names)
 

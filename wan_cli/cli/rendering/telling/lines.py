@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,9 +41,9 @@ def planned_line(app: App, manifest: Manifest, item: Item, cost: Mapping[str, An
 
 
 def ended_line(
-    app: App, manifest: Manifest, item: Item, result: Result | None, was: Sequence[Shot] = (), *, sent: Container[str]
+    app: App, manifest: Manifest, item: Item, result: Result | None, was: Sequence[Shot] = (), *, since: float
 ) -> Line:  # fmt: skip
-    """Return what became of an item; one without a result was not begun. ``sent`` are the tasks of this run."""
+    """Return what became of an item; one without a result was not begun. ``since`` is when the run began (epoch s)."""
     asset, entry = item.asset, item.entry
     ending, tasks = (result.ending, tuple(result.tasks)) if result else ("stopped", ())
     if ending in ("current", "edited", "moved"):
@@ -58,7 +58,7 @@ def ended_line(
         model=first.job.model if first else (old and old.model) or "",
         seed=first.job.seed if first else asset.fields.get("seed", old.seed if old else None),
         handle=", ".join(task.handle for task in tasks if task.handle) or (old and old.handle) or "",
-        cost=cost, unit=unit, paid=bought_of(tasks, sent),
+        cost=cost, unit=unit, paid=bought_of(tasks, since),
         request=_request(item), changes=changes(item) if tasks else (), was=was,
         error=error_of(result), warnings=[one for task in tasks for one in task.warnings],
         seconds=_seconds(tasks),
@@ -89,9 +89,10 @@ def cost_of(tasks: Sequence[Task]) -> tuple[float | None, str | None]:
     return total, tasks[0].cost.unit if tasks else None
 
 
-def bought_of(tasks: Sequence[Task], sent: Container[str]) -> list[float | None]:
-    """Return what each of the tasks cost that was ``sent`` in this run, and may have been charged."""
-    return [cost_of([task])[0] for task in tasks if task.id in sent and task.charged != "no"]
+def bought_of(tasks: Sequence[Task], since: float) -> list[float | None]:
+    """Return what each of the tasks cost that was first sent at ``since`` or later, and may have been charged."""
+    sent = (task for task in tasks if task.submitted_at is not None and task.submitted_at >= since)
+    return [cost_of([task])[0] for task in sent if task.charged != "no"]
 
 
 def changes(item: Item) -> list[Change]:
