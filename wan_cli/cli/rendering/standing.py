@@ -35,7 +35,8 @@ def foreign(item: Item, places: Places, lock: Lock, sight: Sight) -> list[str]:
 
 def contents(item: Item, places: Places, sight: Sight) -> tuple[str, ...]:
     """Return the content (sha256) of the files in an asset's places as they are now."""
-    seen = map(sight.file, places.candidates(item.asset, sight.near))
+    paths = places.candidates(item.asset, lambda _: True)  # a look at each: the folder is not listed for every asset
+    seen = [sight.file(path) for path in paths if (places.manifest.root / path).exists()]
     return tuple(found.sha256 for found in seen if found is not None)
 
 
