@@ -453,6 +453,21 @@ def test_bought_on_two_branches(live: Cli) -> None:
     assert live.provider.purchases == 2
 
 
+def test_a_twin_makes_nothing_up_to_date(live: Cli) -> None:
+    """A twin that comes in late, after an edit, is put beside; the run says that the asset has to be rendered (13)."""
+    live.provider.deliver = lambda order, _: picture(1024 + 16 * int(order.id.removeprefix("mv-")), 1024)
+    branched(live)
+    twin = block(live, "fox")["open"][1]
+    assert live.run(*RENDER).code == 0
+    path = live.cwd / "assets.lock"
+    lock = json.loads(path.read_text(encoding="utf-8"))
+    lock["assets"]["fox"]["open"] = [twin]
+    path.write_text(json.dumps(lock), encoding="utf-8")
+    assets(live, one("fox", provider="modelverse", seed=7))
+    assert live.run(*RENDER).code == 13
+    assert (live.run(*RENDER).code, live.provider.purchases) == (0, 3)
+
+
 def test_bought_once_on_two_branches(live: Cli) -> None:
     """Under the same idempotency key two machines bought one task, and one result comes in."""
     branched(live, "rivya")

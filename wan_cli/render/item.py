@@ -22,6 +22,9 @@ MAKES = frozenset({"stale", "missing"})
 """What is bought; ``open`` is collected, ``moved`` is renamed, ``edited`` is left alone."""
 
 
+_ASKED = frozenset({"--force", "--again"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
     """One asset of the plan. ``why`` are reasons for people; ``inputs`` the content of its references today.
@@ -39,6 +42,11 @@ class Item:
     edited: tuple[str, ...] = ()
     moves: tuple[tuple[str, str], ...] = ()
     ours: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+
+    @property
+    def asked(self) -> bool:
+        """Whether the call itself wants it made anew, though nothing changed."""
+        return not _ASKED.isdisjoint(self.why)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from wan_cli.cli.rendering.both import Both
 from wan_cli.cli.rendering.endings import decisive, settled
 from wan_cli.cli.rendering.flags import check_flags
 from wan_cli.cli.rendering.onward import part, typed
-from wan_cli.cli.rendering.works import ASKED, Works
+from wan_cli.cli.rendering.works import Works
 from wan_cli.cli.run import Session, seconds
 from wan_cli.errors import OverBudget, UsageError, WanError
 from wan_cli.lock import Entry, Lock
@@ -184,7 +184,7 @@ def _quotes(planned: Plan, reader: Reader) -> dict[str, Quote]:
     quotes: dict[str, Quote] = {}
     for item in planned.items:
         pinned = item.entry.pinned if item.entry else None
-        if item.status in MAKES or (item.status == "open" and set(item.why).intersection(ASKED)):
+        if item.status in MAKES or (item.status == "open" and item.asked):
             quotes[item.asset.id] = reader.quote(item.asset, paths, pinned=pinned)
         elif item.status == "open" and item.entry and (rest := _rest(item)):
             quote = reader.quote(item.asset, paths, pinned=pinned)

@@ -13,8 +13,13 @@ if TYPE_CHECKING:
     from wan_cli.render.sight import Sight
 
 
-def foreign(item: Item, places: Places, lock: Lock, sight: Sight) -> list[str]:
-    """Return the files in an asset's places, as they are now, that were neither delivered nor may be replaced."""
+def replaceable(item: Item, places: Places, lock: Lock, sight: Sight) -> tuple[str, ...] | None:
+    """Return the content (sha256) of the files in an asset's places, as they are now, where all may be replaced.
+
+    ``None`` where one of them was neither delivered nor is as it was when the plan was made.
+    """
+    entry = lock.entries.get(item.asset.id)
+    known = {(made.path, made.sha256) for made in entry.files} if entry else set()
     found = []
     for path in places.candidates(item.asset, lambda _: True):
         if not (places.manifest.root / path).exists():
@@ -23,21 +28,11 @@ def foreign(item: Item, places: Places, lock: Lock, sight: Sight) -> list[str]:
         try:
             seen = sight.file(path)
         except OSError:
-            seen = None
-        if seen is not None and item.ours.get(path) == seen.sha256:
-            continue  # as it was when the plan was made: nobody has touched it since
-        entry = lock.entries.get(item.asset.id)
-        known = {(made.path, made.sha256) for made in entry.files} if entry else set()
-        if seen is None or (path, seen.sha256) not in known:
-            found.append(path)
-    return found
-
-
-def contents(item: Item, places: Places, sight: Sight) -> tuple[str, ...]:
-    """Return the content (sha256) of the files in an asset's places as they are now."""
-    paths = places.candidates(item.asset, lambda _: True)  # a look at each: the folder is not listed for every asset
-    seen = [sight.file(path) for path in paths if (places.manifest.root / path).exists()]
-    return tuple(found.sha256 for found in seen if found is not None)
+            return None
+        if seen is None or (item.ours.get(path) != seen.sha256 and (path, seen.sha256) not in known):
+            return None
+        found.append(seen.sha256)
+    return tuple(found)
 
 
 def clear(before: Iterable[Made], item: Item, places: Places, uses: Callable[[str], bool], sight: Sight) -> None:

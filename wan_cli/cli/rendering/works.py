@@ -13,7 +13,7 @@ from wan_cli.cli.outcome import Wish, deciding, task_outcome
 from wan_cli.cli.rendering.books import Books, Purchase, next_take, unbought
 from wan_cli.cli.rendering.closing import made_files, told
 from wan_cli.cli.rendering.resuming import Resuming, sorted_out
-from wan_cli.cli.rendering.standing import clear, contents, foreign
+from wan_cli.cli.rendering.standing import clear, replaceable
 from wan_cli.errors import (
     OutcomeUnknown,
     ProviderUnavailable,
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from wan_cli.manifest import Manifest
     from wan_cli.render.places import Places
     from wan_cli.render.sight import Sight
-
-ASKED = ("--force", "--again")
-"""Reasons that come from the call: with one of them an asset is made anew though nothing changed."""
 
 
 @dataclass(kw_only=True)
@@ -90,7 +87,7 @@ class Works:
     async def _made(self, item: Item, *, may_buy: bool) -> Result:
         inputs, entry = self.inputs(item), self.books.lock.entries.get(item.asset.id)
         same = entry is not None and entry.request == item.asset.request and dict(entry.inputs) == inputs
-        if entry is not None and same and not set(item.why).intersection(ASKED) and self._whole(entry.files):
+        if entry is not None and same and not item.asked and self._whole(entry.files):
             return Result(ending="current", why="what it uses came out the same")
         if not may_buy:
             return Result(ending="stopped", why="nothing more is bought after a failure")
@@ -164,10 +161,9 @@ class Works:
     def target(self, item: Item) -> Target:
         """Return where the results go. What is not ours is never overwritten: then the result is put beside it."""
         fields = item.asset.fields
-        mine = not foreign(item, self.places, self.books.lock, self.sight)
+        mine = replaceable(item, self.places, self.books.lock, self.sight)
         return Target(
-            template=self.places.template(item.asset), overwrite=mine,
-            replaces=contents(item, self.places, self.sight) if mine else None,
+            template=self.places.template(item.asset), overwrite=mine is not None, replaces=mine,
             convert=bool(fields.get("convert")), sidecar=bool(fields.get("sidecar")),
         )  # fmt: skip
 
@@ -196,11 +192,13 @@ class Works:
     async def _resumed(self, item: Item, flights: Sequence[Flight], *, may_buy: bool) -> Result:
         """Go on with what was bought before, here or on another machine; buy what is missing of it."""
         asset, resuming = item.asset, self._resuming(item)
-        group, twins = sorted_out(flights, self.books.lock.entries.get(asset.id))
+        entry, inputs = self.books.lock.entries.get(asset.id), self.inputs(item)
+        group, twins = sorted_out(flights, entry)
         if not group:
-            return await self._beside(item, twins, Result(ending="collected"))
-        first = group[0]
-        purchase, inputs = Purchase.of(asset.id, first), self.inputs(item)
+            result = await self._beside(item, twins, Result(ending="collected"))
+            made = entry and entry.request == asset.request and dict(entry.inputs) == inputs
+            return result if made else self._behind(item, result)
+        first, purchase = group[0], Purchase.of(asset.id, group[0])
         today = first.request == asset.request and dict(first.inputs) == inputs
         order = self._order_for(item) if today else None
         work = [self._collected(item, resuming, flight, order) for flight in group]
@@ -212,21 +210,25 @@ class Works:
             work += [self._bought(item, order, bought, slot) for slot in missing if slot <= len(order.jobs)]
         ends = await self._all(work)
         lost = [end for end in ends if isinstance(end, Task) and isinstance(end.state, Lost)]
-        if lost and may_buy and set(item.why).intersection(ASKED):  # a person said so
+        if lost and may_buy and item.asked:  # a person said so
             for task in lost:
                 self.books.give_up(task)
             return await self._made(item, may_buy=may_buy)
         result = self._ended(item, ends, purchase, "collected", whole=not missing or may_buy)
         if result.ending == "collected" and twins:
             result = await self._beside(item, twins, result)
-        if result.error is None and result.ending == "collected" and may_buy and not today:
-            error = StaleAssets(
-                f"{self.manifest.where(asset)}: {asset.id}: bought as it was before; that result is here, and what "
-                "the manifest says now is rendered by the next run",
-                hint=self.manifest.command(), charged="yes",
-            )  # fmt: skip
-            return replace(result, error=error)
-        return result
+        return result if today or not may_buy else self._behind(item, result)
+
+    def _behind(self, item: Item, result: Result) -> Result:
+        """Say of a result that came in that the manifest asks for another one by now."""
+        if result.error is not None or result.ending != "collected":
+            return result
+        error = StaleAssets(
+            f"{self.manifest.where(item.asset)}: {item.asset.id}: bought as it was before; that result is here, and "
+            "what the manifest says now is rendered by the next run",
+            hint=self.manifest.command(), charged="yes",
+        )  # fmt: skip
+        return replace(result, error=error)
 
     async def _beside(self, item: Item, twins: Sequence[Flight], result: Result) -> Result:
         """Bring in what was bought twice as well, under names of its own: the asset keeps what it has."""
