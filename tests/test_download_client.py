@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import ssl
 import subprocess
@@ -42,9 +43,10 @@ async def served(
     async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         serving.append(asyncio.current_task())
         peers.append(writer.get_extra_info("peername"))
-        heads.append(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(answer)
-        await reader.read()  # until the client hangs up
+        with contextlib.suppress(asyncio.IncompleteReadError):  # until the client hangs up
+            while True:
+                heads.append(await reader.readuntil(b"\r\n\r\n"))
+                writer.write(answer)
         writer.close()
         await writer.wait_closed()
 
@@ -58,7 +60,7 @@ async def served(
 
 
 def test_s1_the_client_sends_nothing_of_its_own_but_its_name() -> None:
-    """S1: no cookies come back, no default header goes out, and no connection is used twice."""
+    """S1: no cookies come back and no default header goes out, over the connection of the request before."""
 
     async def work(port: int) -> None:
         async with result_client(no_tls) as client:
@@ -70,7 +72,7 @@ def test_s1_the_client_sends_nothing_of_its_own_but_its_name() -> None:
 
     names = [line.split(b":")[0].lower() for line in heads[1].split(b"\r\n")[1:-2]]
     assert sorted(names) == [b"host", b"user-agent"]
-    assert len(set(peers)) == 2
+    assert len(peers) == 1
 
 
 def test_a_transport_replaces_the_network() -> None:

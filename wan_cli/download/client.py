@@ -1,4 +1,4 @@
-"""The HTTP client for results: no key, no cookies, no redirects, a connection for each request.
+"""The HTTP client for results: no key, no cookies, no redirects; a connection serves one host's name and no other.
 
 Source: reliability.md section 2.4 (S1, S2, S9, S20): nothing secret is in this client, so nothing can leak from it.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 from http.cookiejar import DefaultCookiePolicy
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import httpx
@@ -15,11 +16,13 @@ import httpx
 from wan_cli import __version__, proxies
 from wan_cli.errors import DownloadFailed
 
+if TYPE_CHECKING:
+    from wan_cli.wire import Wire
+
 USER_AGENT = f"wan/{__version__}"
 
-CONNECTIONS = httpx.Limits(max_connections=8, max_keepalive_connections=0)
-"""4 to 8 for downloads (performance.md section 2). None is kept: the pool knows connections by the address they were
-pinned to, so a kept one, whose certificate was checked for one name, would be used for another name at that address."""
+CONNECTIONS = 8
+"""4 to 8 for downloads (performance.md section 2)."""
 
 PINNED = "sni_hostname"
 """The request extension that marks a request whose host was replaced by a checked address."""
@@ -40,22 +43,22 @@ class Route(httpx.AsyncBaseTransport):
     def __init__(self, tls: Callable[[], ssl.SSLContext]) -> None:
         self._tls = tls
         self._context: ssl.SSLContext | None = None
-        self._transports: dict[tuple[str | None, bool], httpx.AsyncHTTPTransport] = {}
+        self._transports: dict[tuple[str | None, bool], Wire] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request; raise ``DownloadFailed`` where the proxy or certificate settings cannot be used."""
         proxy = None if PINNED in request.extensions else proxy_for(request.url)
         return await self._transport(proxy, request.url.scheme == "https").handle_async_request(request)
 
-    def _transport(self, proxy: str | None, secure: bool) -> httpx.AsyncHTTPTransport:  # noqa: FBT001 - half of a key
+    def _transport(self, proxy: str | None, secure: bool) -> Wire:  # noqa: FBT001 - half of a key
+        from wan_cli.wire import Wire  # httpcore, which the sandbox does without
+
         key = (proxy, secure or (proxy or "").startswith("https:"))
         if key not in self._transports:
             try:
                 _ = urlsplit(proxy or "").port  # above 65535: else it would be found out while connecting, as a bug
-                self._transports[key] = httpx.AsyncHTTPTransport(
-                    verify=self._trust() if key[1] else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-                    trust_env=False, limits=CONNECTIONS, proxy=proxy,
-                )  # fmt: skip
+                tls = self._trust() if key[1] else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                self._transports[key] = Wire(tls=tls, connections=CONNECTIONS, proxy=proxy)
             except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
                 # a socks proxy without its extra, a proxy address that is none, an unreadable CA bundle; the error
                 # itself stays unshown, for it can quote the proxy's password

@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
+from wan_cli import lean as _lean  # noqa: F401 - before anything imports httpx
 from wan_cli.registry import BUILTIN, capabilities, installed
 
 if TYPE_CHECKING:

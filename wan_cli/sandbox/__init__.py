@@ -18,6 +18,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from wan_cli import lean as _lean  # noqa: F401 - before anything imports httpx
+
 if TYPE_CHECKING:
     from wan_cli.sandbox.transport import CONTRACTS, InProcess, results
     from wan_cli.sandbox.world import World

@@ -6,17 +6,20 @@ Source: reliability.md section 2.4 (S1-S3, S10, S11, S20, S21), 3.1 and 5.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
+import os
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
 from wan_cli import __version__
 from wan_cli.errors import KeyOrigin
-from wan_cli.proxies import check_proxies
+from wan_cli.proxies import check_proxies, proxy_for
 from wan_cli.text import safe_text
 from wan_cli.transport.body import sendable
 from wan_cli.transport.lost import (
@@ -82,12 +85,18 @@ class _Come:
 def tls_context(origin: str) -> ssl.SSLContext:
     """Return a TLS context: the system's and the user's certificate authorities, made only when https is used.
 
-    Making one reads the whole CA bundle (16-20 ms, performance.md section 1), so plain http on loopback gets one that
-    trusts nobody instead.
+    Making one reads the whole CA bundle (16-20 ms, performance.md section 1), so there is one a process, and plain http
+    on loopback gets one that trusts nobody instead.
     """
     if origin.startswith("https:"):
-        return httpx.create_ssl_context()
+        return _trusting(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+@functools.cache
+def _trusting(bundle: str | None, folder: str | None) -> ssl.SSLContext:
+    del bundle, folder  # httpx reads them by itself
+    return httpx.create_ssl_context()
 
 
 class Api:
@@ -112,7 +121,7 @@ class Api:
         self._tls = tls
         self._transport = transport
         self._connections = connections
-        self._clients: dict[bool, httpx.AsyncClient] = {}
+        self._lines: dict[bool, httpx.AsyncBaseTransport] = {}
 
     @property
     def _proxy(self) -> str | None:
@@ -120,29 +129,30 @@ class Api:
 
     async def close(self) -> None:
         """Close the connections."""
-        for client in self._clients.values():
-            await client.aclose()
-        self._clients.clear()
+        for line in self._lines.values():
+            await line.aclose()
+        self._lines.clear()
 
-    def _client(self, *, fresh: bool) -> httpx.AsyncClient:
-        """Return the client for paid requests (a fresh connection each, reliability.md N12) or for the others."""
-        if fresh not in self._clients:
-            limits = httpx.Limits(
-                max_connections=self._connections,
-                max_keepalive_connections=0 if fresh else self._connections,
-                keepalive_expiry=60.0,
-            )
+    def _line(self, *, fresh: bool) -> httpx.AsyncBaseTransport:
+        """Return what sends paid requests (a fresh connection each, reliability.md N12) or the others.
+
+        It is a transport and no httpx client: what a client adds are redirects, cookies, credentials and defaults.
+        """
+        if fresh not in self._lines:
             try:
                 check_proxies()
-                self._clients[fresh] = httpx.AsyncClient(
-                    follow_redirects=False, limits=limits, transport=self._transport, trust_env=True,
-                    event_hooks={"response": [_set_aside]},
-                    verify=self._tls(self.origin) if self._transport is None else False,
-                )  # fmt: skip
+                self._lines[fresh] = self._transport or self._wire(keep=not fresh)
             except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
                 # a socks proxy without its extra, a proxy address that is none, an unreadable CA bundle
                 raise NotSent(unusable(error), final=True) from error
-        return self._clients[fresh]
+        return self._lines[fresh]
+
+    def _wire(self, *, keep: bool) -> httpx.AsyncBaseTransport:
+        from wan_cli.wire import Wire  # httpcore, which the sandbox does without
+
+        parts = urlsplit(self.origin)
+        proxy = proxy_for(parts.scheme, parts.netloc)
+        return Wire(tls=self._tls(self.origin), connections=self._connections, keep=keep, proxy=proxy)
 
     async def send(
         self, request: httpx.Request, *, paid: bool = False, sync: bool = False, pictures: int = 0
@@ -164,15 +174,15 @@ class Api:
         read = limits.sync_read if sync else limits.submit_read if paid or upload else limits.poll_total
         total = limits.sync_total if sync else limits.submit_total if paid else limits.poll_total
         total = limits.upload_total if upload else total
-        wire.extensions["timeout"] = httpx.Timeout(read, connect=limits.connect, write=limits.write).as_dict()
+        wire.extensions["timeout"] = {"connect": limits.connect, "read": read, "write": limits.write, "pool": read}
         cap = limits.answer_bytes + pictures * limits.b64_bytes
         self._log(request)
         # a transport that replaces the network does not tell when a request leaves
-        client, come = self._client(fresh=paid), _Come(left=self._transport is not None)
+        line, come = self._line(fresh=paid), _Come(left=self._transport is not None)
         wire.extensions["trace"] = come.watch
         try:
             async with asyncio.timeout(total):
-                response = await self._call(client, wire, cap, come)
+                response = await self._call(line, wire, cap, come)
         except TimeoutError as error:
             if not come.left:
                 raise unreachable(self.origin, self._proxy, f"no connection within {total:g} s", slow=True) from error
@@ -192,10 +202,12 @@ class Api:
         except AnswerLost as error:
             raise httpx.ReadError(error.reason) from error
 
-    async def _call(self, client: httpx.AsyncClient, request: httpx.Request, cap: int, come: _Come) -> httpx.Response:
+    async def _call(
+        self, line: httpx.AsyncBaseTransport, request: httpx.Request, cap: int, come: _Come
+    ) -> httpx.Response:  # fmt: skip
         data = come.data
         try:
-            response = await client.send(request, stream=True, auth=None)
+            response = await line.handle_async_request(request)
             come.status = response.status_code
             try:
                 async for chunk in response.aiter_bytes():
@@ -208,14 +220,12 @@ class Api:
                         )
             finally:
                 await response.aclose()
-                client.cookies.clear()
         except (httpx.TransportError, httpx.InvalidURL, httpx.DecodingError) as error:
             raise self._meant(error, come) from error
         if response.status_code == httpx.codes.PROXY_AUTHENTICATION_REQUIRED and self._proxy:
             raise proxy_refused(self.origin, self._proxy, _ASKED)  # before plain http a proxy answers by itself
         # raw: two of a kind stay two (H03), and bytes beyond ASCII are nobody's crash; a request id is kept and shown
-        headers = [*response.headers.raw, *response.extensions.get("wan.location", ())]
-        kept = [(name, self._blinded(value)) for name, value in headers if name.lower() not in _CODED]
+        kept = [(name, self._blinded(value)) for name, value in response.headers.raw if name.lower() not in _CODED]
         return httpx.Response(response.status_code, headers=kept, content=self._blinded(data), request=request)
 
     def _meant(self, error: Exception, come: _Come) -> NotSent | AnswerLost:
@@ -247,16 +257,6 @@ class Api:
                 + _shown(message.content)
             )
         log.debug("%s", safe_text(redact(text, [self._key()]), 20_000))
-
-
-async def _set_aside(response: httpx.Response) -> None:
-    """Put the target of a redirect where httpx does not look.
-
-    It reads it though it is told not to follow, and fails over a bad one with what elsewhere means "nothing was sent".
-    """
-    if targets := [row for row in response.headers.raw if row[0].lower() == b"location"]:
-        del response.headers["location"]
-        response.extensions["wan.location"] = targets
 
 
 def _headers(headers: httpx.Headers) -> str:

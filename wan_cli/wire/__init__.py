@@ -1,0 +1,6 @@
+"""Below httpx and httpcore: how connections are kept and how bytes come out of a socket."""
+
+from wan_cli import lean as _lean  # noqa: F401 - before anything imports httpx
+from wan_cli.wire.pool import Wire
+
+__all__ = ["Wire"]

@@ -1,0 +1,178 @@
+"""httpx's transport over connections that are found without looking at all the others.
+
+httpcore's own pool asks every connection several times for each request that begins or ends, and each waiting request
+too: with 24 connections and 256 requests waiting that is two thirds of all processor time (tests/benchmarks/README.md).
+What speaks HTTP, TLS and to proxies stays httpcore's, trace events included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import OrderedDict
+from collections.abc import AsyncIterable, AsyncIterator
+from typing import Self, TypeAlias
+
+import httpcore
+import httpx
+
+from wan_cli.wire.stream import Backend
+
+Key: TypeAlias = tuple[bytes, bytes, int, str | None]
+"""Scheme, host and port that a connection leads to, and the name its certificate was held against where that is not
+the host's own: one that was made for a name is never used for another name at the same address (S9)."""
+
+
+class Wire(httpx.AsyncHTTPTransport):
+    """The transport of one kind of requests: ``connections`` at a time, of which all are kept, or none."""
+
+    def __init__(
+        self, *, tls: ssl.SSLContext, connections: int, keep: bool = True, keep_s: float = 60.0,
+        proxy: str | None = None,
+    ) -> None:  # fmt: skip
+        """Raise ``ImportError`` or ``ValueError`` for a proxy that cannot be used."""
+        super().__init__(verify=tls, trust_env=False, proxy=proxy, limits=httpx.Limits(keepalive_expiry=keep_s))
+        quick = Pool(self._pool, connections, keep=keep)
+        self._pool = quick  # type: ignore[assignment] # it has all that the transport asks of one
+
+
+class Pool:
+    """Lets at most ``most`` requests go out at a time, each on a connection of ``maker``, which may be kept."""
+
+    def __init__(self, maker: httpcore.AsyncConnectionPool, most: int, *, keep: bool) -> None:
+        maker._network_backend = Backend()  # noqa: SLF001 - httpx has no way to say it
+        self._maker = maker
+        self._turns = asyncio.Semaphore(most)
+        self._most = most
+        self._keep = keep
+        self._active = 0
+        self._busy: set[httpcore.AsyncConnectionInterface] = set()
+        self._idle: OrderedDict[httpcore.AsyncConnectionInterface, Key] = OrderedDict()
+        """Connections that wait for their next request, the one that waits longest first."""
+        self._of: dict[Key, list[httpcore.AsyncConnectionInterface]] = {}
+        """The same by where they lead."""
+
+    async def __aenter__(self) -> Self:
+        """Return the pool itself."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the connections."""
+        await self.aclose()
+
+    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
+        """Send a request on a kept connection or a new one.
+
+        Raises httpcore's errors: ``PoolTimeout`` where its turn does not come in time, ``UnsupportedProtocol``.
+        """
+        if request.url.scheme not in (b"http", b"https"):
+            said = request.url.scheme.decode("ascii", "replace")
+            raise httpcore.UnsupportedProtocol(f"Request URL has an unsupported protocol '{said}://'.")
+        await self._turn(request.extensions.get("timeout", {}).get("pool"))
+        origin = request.url.origin
+        key = (origin.scheme, origin.host, origin.port, request.extensions.get("sni_hostname"))
+        connection: httpcore.AsyncConnectionInterface | None = None
+        try:
+            while True:
+                connection = await self._kept(key) or await self._made(origin)
+                self._busy.add(connection)
+                try:
+                    response = await connection.handle_async_request(request)
+                    break
+                except httpcore.ConnectionNotAvailable:  # it was closed since it was looked at
+                    self._busy.discard(connection)
+        except BaseException:
+            await self._ended(connection, key)
+            raise
+        assert isinstance(response.stream, AsyncIterable)  # noqa: S101 - an asynchronous connection's
+        body = Body(self, response.stream, connection, key)
+        return httpcore.Response(
+            response.status, headers=response.headers, content=body, extensions=response.extensions
+        )  # fmt: skip
+
+    async def _turn(self, within: float | None) -> None:
+        if self._turns.locked():
+            try:
+                async with asyncio.timeout(within):
+                    await self._turns.acquire()
+            except TimeoutError as error:
+                raise httpcore.PoolTimeout(f"no connection was free within {within:g} s") from error
+        else:
+            await self._turns.acquire()
+        self._active += 1
+
+    async def _kept(self, key: Key) -> httpcore.AsyncConnectionInterface | None:
+        """Return the connection that was used last, of those that still stand."""
+        while waiting := self._of.get(key):
+            connection = waiting[-1]
+            self._forget(connection)
+            if not connection.is_closed() and not connection.has_expired():
+                return connection
+            await connection.aclose()
+        return None
+
+    async def _made(self, origin: httpcore.Origin) -> httpcore.AsyncConnectionInterface:
+        """Return a new connection; where there are too many, the one that waits longest makes room."""
+        while self._idle and self._active + len(self._idle) > self._most:
+            await self._drop_oldest()
+        return self._maker.create_connection(origin)
+
+    def _forget(self, connection: httpcore.AsyncConnectionInterface) -> None:
+        key = self._idle.pop(connection)
+        waiting = self._of[key]
+        waiting.remove(connection)
+        if not waiting:
+            del self._of[key]
+
+    async def _drop_oldest(self) -> None:
+        oldest = next(iter(self._idle))
+        self._forget(oldest)
+        await oldest.aclose()
+
+    async def _ended(self, connection: httpcore.AsyncConnectionInterface | None, key: Key) -> None:
+        """Keep a connection whose request is over, or close it; let the next request go."""
+        try:
+            if connection is not None:
+                self._busy.discard(connection)
+                if self._keep and connection.is_idle() and not connection.is_closed():
+                    self._idle[connection] = key
+                    self._of.setdefault(key, []).append(connection)
+                else:
+                    await connection.aclose()
+        finally:
+            self._active -= 1
+            self._turns.release()
+
+    async def aclose(self) -> None:
+        """Close all connections, those in use too."""
+        self._keep = False
+        while self._idle:
+            await self._drop_oldest()
+        for connection in tuple(self._busy):
+            await connection.aclose()
+
+
+class Body:
+    """An answer's body; closing it gives its connection back."""
+
+    def __init__(
+        self, pool: Pool, stream: AsyncIterable[bytes], connection: httpcore.AsyncConnectionInterface, key: Key
+    ) -> None:  # fmt: skip
+        self._pool = pool
+        self._stream = stream
+        self._connection = connection
+        self._key = key
+        self._open = True
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield the body as it comes."""
+        return self._stream.__aiter__()
+
+    async def aclose(self) -> None:
+        """Close it; a body that was not read to its end takes its connection along."""
+        if self._open:
+            self._open = False
+            try:
+                await self._stream.aclose()  # type: ignore[attr-defined]
+            finally:
+                await self._pool._ended(self._connection, self._key)  # noqa: SLF001 - the other half of the pool
