@@ -30,9 +30,18 @@ _FREE_TEXT = frozenset({"message", "hint", "reason", "raw", "warnings"})
 _MARK = re.compile(r"sha256:([0-9a-f]{64})")
 
 
+class Document(dict[str, Any]):
+    """A task's document. Its text is made once, though several files get it."""
+
+    @functools.cached_property
+    def text(self) -> str:
+        """The document as JSON, in ASCII: escapes carry what UTF-8 cannot (lone surrogates)."""
+        return json.dumps(self, separators=(",", ":"))
+
+
 def to_document(task: Task) -> dict[str, Any]:
     """Return ``task`` as a JSON object. Raises ``ValueError`` for a value that JSON cannot hold."""
-    return {field.name: _plain(getattr(task, field.name)) for field in fields(task)}
+    return {name: _plain(getattr(task, name)) for name in _names(Task)}
 
 
 def from_document(doc: Mapping[str, Any]) -> Task:
@@ -124,15 +133,26 @@ def _hide(value: Any, secrets: tuple[str, ...], name: str = "", *, opaque: bool 
     return hide(value, secrets) if name in _FREE_TEXT else value
 
 
+_AS_IS = frozenset({type(None), str, int, float, bool})
+
+
+@functools.cache
+def _names(cls: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(cls))
+
+
 def _plain(value: object) -> Any:
-    if value is None or isinstance(value, str | int | float):
+    cls: type = type(value)
+    if cls in _AS_IS:  # nearly all of them: a task is written down ten times
         return value
+    if is_dataclass(cls):
+        return {name: _plain(getattr(value, name)) for name in _names(cls)}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
     if isinstance(value, Mapping):
         return {str(name): _plain(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, (str, int, float)):
+        return value
     msg = f"a {type(value).__name__} cannot be kept in the ledger"
     raise ValueError(msg)
 

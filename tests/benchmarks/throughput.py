@@ -86,7 +86,7 @@ def wan(load: Load) -> Callable[[], Awaitable[None]]:
                     token=f"wan-{name}", target=Target(template=str(load.folder / "{id}{ext}")),
                     created_at=time.time(), cost=Cost(estimated=1, unit="credits"),
                 )  # fmt: skip
-                ledger.add([task])
+                await engine.writing.do(ledger.add, [task])
                 done = await engine.run(task)
                 assert done.state.kind == "saved", done
 

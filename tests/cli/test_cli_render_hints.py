@@ -16,6 +16,7 @@ from support_provider import Say
 from support_render import answering, assets, block, one, prompts, refusal
 
 from wan_cli.engine import Engine
+from wan_cli.engine.signals import Stopped
 
 PLACE = "my art/as sets.toml"
 RENDER = ("render", PLACE)
@@ -200,7 +201,8 @@ def test_interrupted_at_once(live: Cli, monkeypatch: pytest.MonkeyPatch) -> None
     async def stopped(self: Engine, task: Any, **how: Any) -> Any:
         if not self.stop.is_set():
             os.kill(os.getpid(), signal.SIGINT)
-            await asyncio.wait_for(self.stop.wait(), 30)
+            with pytest.raises(Stopped):
+                await self.stop.ends(asyncio.sleep(30))
         return await run(self, task, **how)
 
     three(live)

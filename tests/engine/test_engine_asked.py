@@ -183,7 +183,7 @@ def test_a_change_of_status_or_progress_is_saved(stage: Stage, note: str, progre
     before, answer = PENDING, replace(PENDING, note=note, progress=progress)
     task, saved = pending(stage), []
     stage.failing.broken["save"] = saved.append
-    after = collect._still_pending(stage.engine, task, before, answer)
+    after = stage.play(collect._still_pending(stage.engine, task, before, answer))
     assert (len(saved), after.state == answer) == (saves, True)
     assert [event.task.state for event in stage.events if isinstance(event, TaskChanged)] == [answer]
 

@@ -380,7 +380,7 @@ def test_s02_what_the_ledger_cannot_take_is_written_beside_the_target(stage: Sta
     assert from_document(said["task"]) == task
     assert any(f"wan recover --import {path}" in warning for warning in stage.warnings())
     stage.failing.broken.clear()
-    stage.engine.save(task)
+    stage.play(stage.engine.save(task))
     assert list(stage.out.iterdir()) == []
 
 

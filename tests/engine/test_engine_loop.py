@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from support_engine import SMALL, URL, Stage, accepted, lost, running, succeeded
 
-from wan_cli.engine.loop import ATTACHED_S, Stopped, model_of
+from wan_cli.engine.loop import ATTACHED_S, model_of
+from wan_cli.engine.signals import Signal, Stopped
 from wan_cli.errors import StateUnusable
 from wan_cli.models import (
     Cancelled,
@@ -186,7 +187,7 @@ def test_s02_what_cannot_be_saved_is_told_with_what_to_keep(stage: Stage, said: 
     stage.out.mkdir()
     task = stage.task(task_id="task_1", **said)
     stage.failing.broken["save"] = lambda _: FULL
-    assert stage.engine.note(task) is task
+    assert stage.play(stage.engine.note(task)) is task
     (only,) = stage.warnings()
     assert only.startswith(words)
     assert len(stage.files()) == ("written down" in words)
@@ -197,7 +198,7 @@ def test_s01_a_purchase_that_cannot_be_recorded_is_never_begun(stage: Stage) -> 
     task = stage.task()
     stage.failing.broken["save"] = lambda _: FULL
     with pytest.raises(StateUnusable):
-        stage.engine.note(replace(task, state=Sending(at=1.0)))
+        stage.play(stage.engine.note(replace(task, state=Sending(at=1.0))))
     assert stage.warnings() == []
 
 
@@ -205,13 +206,13 @@ def test_what_the_ledger_took_after_all_is_what_counts(stage: Stage) -> None:
     """A signal returns the newest state: an older one that could not be saved once is forgotten with the next save."""
     task = bought(stage)
     stage.failing.broken["save"] = lambda _: FULL
-    stage.engine.note(replace(task, request_id="older"))
+    stage.play(stage.engine.note(replace(task, request_id="older")))
     stage.failing.broken.clear()
-    stage.engine.note(replace(task, request_id="newer"))
+    stage.play(stage.engine.note(replace(task, request_id="newer")))
     stage.engine.stop.set()
     assert stage.run(task).request_id == "newer"
     stage.failing.broken["save"] = lambda _: FULL
-    stage.engine.note(replace(task, request_id="newest"))
+    stage.play(stage.engine.note(replace(task, request_id="newest")))
     stage.failing.broken.clear()
     assert stage.run(task).request_id == "newest"
 
@@ -291,13 +292,14 @@ def test_what_is_told_is_durable(stage: Stage) -> None:
 
     stage.engine.report = report
     task = stage.task()
-    assert stage.engine.save(replace(task, state=PENDING), "why").state == PENDING
+    assert stage.play(stage.engine.save(replace(task, state=PENDING), "why")).state == PENDING
     assert heard == [("pending", "why")]
 
 
 def test_a_warning_is_with_the_task_it_is_about(stage: Stage) -> None:
     """It is kept with the task, in order, and told with it."""
-    task = stage.engine.warn(stage.engine.warn(stage.task(), "one"), "two")
+    task = stage.play(stage.engine.warn(stage.task(), "one"))
+    task = stage.play(stage.engine.warn(task, "two"))
     assert stage.stored(task).warnings == task.warnings == ("one", "two")
     told = [event for event in stage.events if isinstance(event, Warned)]
     assert [event.message for event in told] == ["one", "two"]
@@ -307,13 +309,13 @@ def test_a_warning_is_with_the_task_it_is_about(stage: Stage) -> None:
 @pytest.mark.parametrize(("charged", "told"), [("yes", "yes"), ("no", "yes"), ("unknown", "unknown")])
 def test_a_trouble_is_about_something_bought(stage: Stage, charged: Any, told: str) -> None:
     """Unless nobody knows, it was charged; the hint goes on waiting, where no better one is given."""
-    task = stage.engine.trouble(bought(stage, charged=charged), "download_failed", "it broke")
+    task = stage.play(stage.engine.trouble(bought(stage, charged=charged), "download_failed", "it broke"))
     assert task.trouble == Failed(
         code="download_failed", message="it broke", hint="wan wait rivya:task_1", charged=told
     )
     assert stage.stored(task).trouble == task.trouble
     assert stage.notes() == ["it broke"]
-    other = stage.engine.trouble(task, "key_missing", "no key", "set it")
+    other = stage.play(stage.engine.trouble(task, "key_missing", "no key", "set it"))
     assert other.trouble
     assert other.trouble.hint == "set it"
 
@@ -379,10 +381,10 @@ def test_what_is_given_up_is_ended_and_nothing_is_left_behind(stage: Stage) -> N
         return "done"
 
     async def both() -> None:
-        assert await stage.engine.unless(asyncio.Event(), work(0)) == "done"
+        assert await stage.engine.unless(Signal(), work(0)) == "done"
         await asyncio.sleep(0)
         assert len(asyncio.all_tasks()) == 1
-        event = asyncio.Event()
+        event = Signal()
         event.set()
         with pytest.raises(Stopped):
             await stage.engine.unless(event, work(60))

@@ -297,7 +297,8 @@ def test_a_single_question_changes_what_it_learns(stage: Stage) -> None:
 
 def test_a_warning_is_noted_once(stage: Stage) -> None:
     """The same warning about a task is told and kept once."""
-    task = stage.engine.warn(stage.engine.warn(pending(stage), "odd"), "odd")
+    task = stage.play(stage.engine.warn(pending(stage), "odd"))
+    task = stage.play(stage.engine.warn(task, "odd"))
     assert (task.warnings, stage.warnings()) == (("odd",), ["odd"])
 
 

@@ -291,7 +291,7 @@ def notes_nothing(patch: pytest.MonkeyPatch) -> None:
 def shrugs(patch: pytest.MonkeyPatch) -> None:
     """Call an unclear purchase a failed one, with nothing charged."""
 
-    def failed(engine: Any, task: Any, doubt: Any) -> Any:
+    def failed(engine: Any, task: Any, doubt: Any, *_: Any) -> Any:
         return engine.save(
             replace(task, state=Failed(code="network", message=doubt.reason, charged="no"), charged="no")
         )

@@ -59,7 +59,7 @@ def _moving(task: Task, fresh: Task, why: str) -> Decision:
     async def move(engine: Engine, stored: Task) -> Task:
         if (stored.provider, stored.state) != (task.provider, task.state):
             return stored
-        return engine.warn(engine.save(fresh), why)
+        return await engine.warn(await engine.save(fresh), why)
 
     return move
 

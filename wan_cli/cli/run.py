@@ -16,8 +16,8 @@ from wan_cli.cli.hints import MAKING, spelled
 from wan_cli.cli.lengths import seconds
 from wan_cli.cli.outcome import Wish, overall, task_outcome, there
 from wan_cli.engine import Engine, Service
-from wan_cli.engine.loop import Stopped
 from wan_cli.engine.rescue import Rescue
+from wan_cli.engine.signals import Stopped
 from wan_cli.errors import Interrupted, WriteFailed
 from wan_cli.models import Task
 from wan_cli.text import one_word

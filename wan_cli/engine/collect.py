@@ -73,9 +73,9 @@ async def poll(engine: Engine, task: Task, ends: float) -> Task:
         left = ends - engine.monotonic()
         if left <= 0:
             if seen.unasked:  # how it is, nobody knows
-                task = engine.warn(task, not_asked(task, seen.why))
-                return engine.trouble(task, "timeout_waiting", not_asked(task, seen.why))
-            return engine.trouble(task, "timeout_waiting", "still running; nothing is lost")
+                task = await engine.warn(task, not_asked(task, seen.why))
+                return await engine.trouble(task, "timeout_waiting", not_asked(task, seen.why))
+            return await engine.trouble(task, "timeout_waiting", "still running; nothing is lost")
         await engine.pause(min(wait, left))
         task = await ask(engine, task, service, seen)
         if task.trouble and task.trouble.code != "timeout_waiting":
@@ -103,41 +103,42 @@ async def ask(engine: Engine, task: Task, service: Service, seen: Patience | Non
     try:
         answer = await engine.unless(engine.stop, drive(service.provider.poll(state), service.provider, send))
     except Refusal as refusal:
-        return _refused(engine, task, service, refusal, seen)
+        return await _refused(engine, task, service, refusal, seen)
     except (NotSent, AnswerLost) as lost:
-        return _broken(engine, task, lost.error.message if isinstance(lost, NotSent) else lost.reason, seen)
+        return await _broken(engine, task, lost.error.message if isinstance(lost, NotSent) else lost.reason, seen)
     except WanError as error:  # the key cannot be read, or is bound to another origin
         hint = f"set that key, then {task.command('wait')}" if isinstance(error, KeyMissing) else error.hint
-        return engine.trouble(task, error.code, error.message, hint)
+        return await engine.trouble(task, error.code, error.message, hint)
     seen.failures = seen.gone = 0
     seen.gone_since = 0.0
     if task.charged == "unknown":  # adopted by its handle: now it is seen to exist
-        task = engine.note(replace(task, charged="yes", charge_basis=service.provider.accepted_basis))
+        task = await engine.note(replace(task, charged="yes", charge_basis=service.provider.accepted_basis))
     age = engine.foresight.age(task, engine.now())
     if isinstance(answer, Done) and not answer.outputs:
         again = await _without_result(engine, state, service)
         if again is None:
             message = "the provider reports success and names no result"
             gone = Lost(code="task_vanished", message=message)
-            return engine.save(replace(task, state=gone, finished_at=engine.now()))
+            return await engine.save(replace(task, state=gone, finished_at=engine.now()))
         answer = again
     task = replace(task, trouble=None)
     if isinstance(answer, Pending):
         seen.running = age
-        return _still_pending(engine, task, state, answer)
+        return await _still_pending(engine, task, state, answer)
     in_time = seen.pause if isinstance(answer, Done) else None  # one that failed says nothing of those that do not
     engine.foresight.ended(engine.ledger, task, seen.running, age, in_time)
-    return settle(engine, task, answer)
+    return await settle(engine, task, answer)
 
 
-def _still_pending(engine: Engine, task: Task, before: Pending, answer: Pending) -> Task:
+async def _still_pending(engine: Engine, task: Task, before: Pending, answer: Pending) -> Task:
     """Save a change of status; a poll that says what the last one said costs no write."""
     if (answer.note, answer.progress) == (before.note, before.progress):
         engine.tell(TaskChanged(task=task))
         return task
     if answer.note.startswith("status ") and not before.note.startswith("status "):
-        task = engine.warn(task, f"the provider reports an unknown {one_line(answer.note)}; taken as still running")
-    return engine.save(learn(task, answer, engine.now()))
+        odd = f"the provider reports an unknown {one_line(answer.note)}; taken as still running"
+        task = await engine.warn(task, odd)
+    return await engine.save(learn(task, answer, engine.now()))
 
 
 async def _without_result(engine: Engine, state: Pending, service: Service) -> Answer | None:
@@ -161,18 +162,19 @@ async def _without_result(engine: Engine, state: Pending, service: Service) -> A
     return state
 
 
-def _refused(engine: Engine, task: Task, service: Service, refusal: Refusal, seen: Patience) -> Task:
+async def _refused(engine: Engine, task: Task, service: Service, refusal: Refusal, seen: Patience) -> Task:
     fault = refusal.fault
     if service.provider.vanished(fault):
-        return _gone(engine, task, fault.message, seen)
+        return await _gone(engine, task, fault.message, seen)
     verdict = judge(service.provider, fault, date=refusal.date)
     if isinstance(verdict, Refused) and isinstance(verdict.error, KeyRejected):
         # the task is bought: with the key mended it can still be collected (interface.md, section 4: 8)
-        return engine.trouble(task, "key_rejected", verdict.error.message, f"mend the key, then {task.command('wait')}")
-    return _broken(engine, task, fault.message or f"HTTP {fault.status}", seen)
+        hint = f"mend the key, then {task.command('wait')}"
+        return await engine.trouble(task, "key_rejected", verdict.error.message, hint)
+    return await _broken(engine, task, fault.message or f"HTTP {fault.status}", seen)
 
 
-def _gone(engine: Engine, task: Task, message: str, seen: Patience) -> Task:
+async def _gone(engine: Engine, task: Task, message: str, seen: Patience) -> Task:
     seen.gone += 1
     seen.gone_since = seen.gone_since or engine.monotonic()
     young = engine.now() - (task.submitted_at or task.created_at) < NEW_TASK_S
@@ -185,13 +187,13 @@ def _gone(engine: Engine, task: Task, message: str, seen: Patience) -> Task:
     if task.charged == "unknown":  # named by its handle, and never seen to exist: nothing says that it was bought
         what = f"{task.provider} knows no task {task.task_id}: {one_line(message)}"
     lost = Lost(code="task_vanished", message=what)
-    return engine.save(replace(task, state=lost, finished_at=engine.now()))
+    return await engine.save(replace(task, state=lost, finished_at=engine.now()))
 
 
-def _broken(engine: Engine, task: Task, reason: str, seen: Patience) -> Task:
+async def _broken(engine: Engine, task: Task, reason: str, seen: Patience) -> Task:
     """A poll that fails is never the end of a task: it goes on to the deadline (reliability.md T07, N16)."""
     seen.failures, seen.why = seen.failures + 1, one_line(reason)
     engine.tell(TaskChanged(task=task, note=f"no answer ({one_line(reason)}); asking again"))
     if seen.failures == WARN_FAILURES:
-        return engine.warn(task, f"{WARN_FAILURES} polls in a row failed, the last with: {one_line(reason)}")
+        return await engine.warn(task, f"{WARN_FAILURES} polls in a row failed, the last with: {one_line(reason)}")
     return task

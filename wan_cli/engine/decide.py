@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wan_cli.engine.loop import Engine, Stopped
+from wan_cli.engine.loop import Engine
 from wan_cli.engine.origins import bought_elsewhere, elsewhere
+from wan_cli.engine.signals import Stopped
 from wan_cli.engine.submit import resend, settle
 from wan_cli.errors import KeyRejected, OutcomeUnknown, StillRunning, UnsupportedOption, UsageError, WanError
 from wan_cli.models import Cancelled, Done, New, Pending, Sending, Task, Unknown
@@ -108,7 +109,7 @@ async def adopt(engine: Engine, task: Task, task_id: str) -> Task:
     if other is not None and other.id != task.id:  # somebody looked at the handle first
         engine.ledger.drop(other.id)
     task = replace(task, charged="yes", charge_basis=provider.accepted_basis, trouble=None, task_id=task_id)
-    return settle(engine, task, answer)
+    return await settle(engine, task, answer)
 
 
 def _not_known(task: Task, provider: Provider, task_id: str, refusal: Refusal) -> WanError:
@@ -165,7 +166,7 @@ async def same_key(engine: Engine, task: Task) -> Task:
         raise UsageError(f"--same-key: {fault}; nothing was sent", hint=task.command("recover"), charged="unknown")
     purchase = Purchase(True, attempts[0].at, _unclear(doubt), unclear=1)  # noqa: FBT003
     after = await resend(engine, task, purchase)
-    return engine.save(replace(after, state=doubt)) if doubt_of(after) else after
+    return await engine.save(replace(after, state=doubt)) if doubt_of(after) else after
 
 
 def _faded(engine: Engine, task: Task) -> str | None:
@@ -200,16 +201,16 @@ async def resubmit(engine: Engine, task: Task, fresh: Task) -> Task:
     try:
         after = await resend(engine, anew, purchase)
     except WanError as error:
-        return engine.warn(task, f"nothing was sent: {error.message}")
+        return await engine.warn(task, f"nothing was sent: {error.message}")
     except Stopped:
         if not purchase.unclear:  # in a pause after a refusal: the first purchase alone is in doubt, as it was
-            engine.save(replace(task, state=doubt, charged="unknown"))
+            await engine.save(replace(task, state=doubt, charged="unknown"))
         raise
     if doubt_of(after) is None:
         return after
     if not purchase.unclear:  # certainly not taken: what is in doubt is the first one alone, with its key
         after = replace(task, charged="unknown", warnings=after.warnings)
-    return engine.save(replace(after, state=doubt))
+    return await engine.save(replace(after, state=doubt))
 
 
 def _utc(seconds: float) -> str:
@@ -277,7 +278,7 @@ async def cancel(engine: Engine, task: Task) -> Task:
         why = lost.error.message if isinstance(lost, NotSent) else lost.reason
         message = f"whether {task.name} was cancelled is not known: {one_line(why)}"
         raise StillRunning(message, hint=task.command("status"), charged=task.charged) from lost
-    return settle(engine, replace(task, trouble=None), answer)
+    return await settle(engine, replace(task, trouble=None), answer)
 
 
 def cannot_cancel(provider: str) -> str:

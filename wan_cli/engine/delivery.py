@@ -49,7 +49,7 @@ class _Fetched:
 async def deliver(engine: Engine, task: Task) -> Task:
     """From ``Done``: bring every result to disk. One that fails never takes another with it (reliability.md D19)."""
     if isinstance(task.state, Done) and not task.state.outputs:  # an answer that was all, and is empty (R11)
-        return engine.save(replace(task, state=Lost(code="task_vanished", message="the answer names no result")))
+        return await engine.save(replace(task, state=Lost(code="task_vanished", message="the answer names no result")))
     again = _failed_before(engine, task)
     results, task = await _round(engine, task)
     refused = any(result.expired for result in results)
@@ -64,12 +64,12 @@ async def deliver(engine: Engine, task: Task) -> Task:
             results, task = await _round(engine, task)
     broken = [result for result in results if result.error]
     if not broken:
-        return _saved(engine, task)
+        return await _saved(engine, task)
     error = broken[0].error
     assert error is not None  # noqa: S101 - filtered above
     if all(result.over for result in broken) and len(broken) == len(results):
-        return engine.save(replace(task, state=Lost(code="result_expired", message=error.message), trouble=None))
-    return engine.trouble(task, error.code, error.message)
+        return await engine.save(replace(task, state=Lost(code="result_expired", message=error.message), trouble=None))
+    return await engine.trouble(task, error.code, error.message)
 
 
 def _failed_before(engine: Engine, task: Task) -> bool:
@@ -98,7 +98,7 @@ async def _round(engine: Engine, task: Task) -> tuple[list[_Fetched], Task]:
     results = await engine.unless(engine.stop, asyncio.gather(*work))
     task = desk.task
     for note in (note for result in results for note in result.notes):
-        task = engine.warn(task, note)
+        task = await engine.warn(task, note)
     return results, task
 
 
@@ -113,10 +113,10 @@ async def _fresh(engine: Engine, task: Task, reason: str) -> Task:
     service = engine.service(task.provider)
     asked = await ask(engine, replace(task, state=service.provider.adopt(task.task_id)), service)
     if isinstance(asked.state, Done):
-        return engine.save(replace(asked, state=replace(asked.state, files=before.files)))
+        return await engine.save(replace(asked, state=replace(asked.state, files=before.files)))
     if isinstance(asked.state, Pending):  # it could not be asked: what was known stays, and nothing counts as gone
         why = asked.trouble.message if asked.trouble else "the provider could not be asked for a fresh one"
-        return engine.trouble(replace(asked, state=before), "download_failed", f"{reason}; {why}")
+        return await engine.trouble(replace(asked, state=before), "download_failed", f"{reason}; {why}")
     return asked
 
 
@@ -166,18 +166,18 @@ class _Desk:
         with Part(aim, cap=CAPS.get(kind, CAPS["image"]), expected=expected, token=token) as part:
             sniffed = await self.service.fetcher.fetch(output, part, kind=kind, progress=progress)
             if task.target.stdout:
-                return self._handed_over(index, part, sniffed)
-            return self._published(index, part, sniffed)
+                return await self._handed_over(index, part, sniffed)
+            return await self._published(index, part, sniffed)
 
-    def _handed_over(self, index: int, part: Part, sniffed: Sniffed) -> _Fetched:
+    async def _handed_over(self, index: int, part: Part, sniffed: Sniffed) -> _Fetched:
         """``-o -``: the bytes go to standard output, and no file stays."""
         if self.engine.deliver is None:
             raise WriteFailed("there is no standard output to write the result to")
         with part.reading() as source:
             self.engine.deliver(source.read())
-        return _Fetched(index, self._record(index, part, sniffed, None))
+        return _Fetched(index, await self._record(index, part, sniffed, None))
 
-    def _published(self, index: int, part: Part, sniffed: Sniffed) -> _Fetched:
+    async def _published(self, index: int, part: Part, sniffed: Sniffed) -> _Fetched:
         notes, ready, made = list[str](), part, sniffed
         wanted = mime_of_extension(self.task.target.template or "")
         if self.task.target.convert and wanted and wanted != sniffed.mime:
@@ -192,18 +192,18 @@ class _Desk:
             notes.append(f"the provider delivered {sniffed.mime}, so the name ends in {EXTENSIONS[sniffed.mime]}")
         final = self._path(index, EXTENSIONS[made.mime])
         with ready:
-            file = self._record(index, ready, made, final)  # the hash is durable before the name exists
+            file = await self._record(index, ready, made, final)  # the hash is durable before the name exists
             real = final
             if not _whole(file):  # else it is in place, and another file of the task was missed
                 real = ready.publish(final, overwrite=_replaceable(self.task.target, final))
         if real != final:
-            file = self._record(index, ready, made, real)
+            file = await self._record(index, ready, made, real)
             notes.append(f"{final.name} was taken meanwhile, so the result is {real.name}")
         if self.task.target.sidecar:
             write_sidecar(self.task, file, real)
         return _Fetched(index, file, notes=tuple(notes))
 
-    def _record(self, index: int, part: Part, sniffed: Sniffed, path: Path | None) -> File:
+    async def _record(self, index: int, part: Part, sniffed: Sniffed, path: Path | None) -> File:
         file = File(
             index=index, path=str(path) if path else None, bytes=part.size, sha256=part.sha256, mime=sniffed.mime,
             width=sniffed.width, height=sniffed.height, duration_s=sniffed.duration_s,
@@ -211,7 +211,9 @@ class _Desk:
         state = self.task.state
         assert isinstance(state, Done)  # noqa: S101
         files = tuple(sorted((*(f for f in state.files if f.index != index), file), key=lambda f: f.index))
-        self.task = self.engine.note(replace(self.task, state=replace(state, files=files)))
+        # Before it is durable, for another result may be recorded meanwhile, and has to have this one too.
+        self.task = replace(self.task, state=replace(state, files=files))
+        await self.engine.note(self.task)
         return file
 
     def _known(self, index: int) -> File | None:
@@ -258,14 +260,14 @@ def _replaceable(target: Target, path: Path) -> bool:
     return target.overwrite and digest_of(path) in target.replaces
 
 
-def _saved(engine: Engine, task: Task) -> Task:
+async def _saved(engine: Engine, task: Task) -> Task:
     """From ``Done`` with every file in place to ``Saved``, compared with what was asked for."""
     state = task.state
     assert isinstance(state, Done)  # noqa: S101
     found = tuple(differences(task, state.files))
     for noted in (*found, *alike(state.files)):
-        task = engine.warn(task, noted)
-    return engine.save(replace(task, state=Saved(files=state.files), trouble=None, differences=found))
+        task = await engine.warn(task, noted)
+    return await engine.save(replace(task, state=Saved(files=state.files), trouble=None, differences=found))
 
 
 def reopened(task: Task, *, anew: bool = False) -> Task:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wan_cli.engine.loop import Engine, Service, Stopped
+from wan_cli.engine.loop import Engine, Service
+from wan_cli.engine.signals import Stopped
 from wan_cli.errors import InsufficientCredits, WanError
 from wan_cli.models import LocalFile, Task
 from wan_cli.registry import capabilities

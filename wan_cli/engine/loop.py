@@ -23,7 +23,9 @@ from wan_cli.engine.leftovers import Leftovers
 from wan_cli.engine.origins import bought_elsewhere, elsewhere
 from wan_cli.engine.pace import Pace
 from wan_cli.engine.rescue import Rescue
+from wan_cli.engine.signals import Signal, Stopped
 from wan_cli.engine.waiting import DEADLINES_S
+from wan_cli.engine.writing import Writing
 from wan_cli.errors import Charged, StateUnusable, WanError
 from wan_cli.models import Event, Failed, Reporter, Task, TaskChanged, Warned
 from wan_cli.registry import capabilities
@@ -52,10 +54,6 @@ class Service:
     close: Callable[[], Awaitable[None]]
 
 
-class Stopped(Exception):
-    """A signal asked to stop; the task keeps the state it has."""
-
-
 @dataclass(kw_only=True)
 class Engine:
     """Takes tasks through their states. Clock, sleep and randomness come in from outside."""
@@ -75,8 +73,8 @@ class Engine:
     hold_back: Callable[[Task], WanError | None] = lambda _: None  # asked before each purchase: why it is not sent
     deliver: Callable[[bytes], None] | None = None
     """Takes the bytes of a result that goes to standard output."""
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
-    abandon: asyncio.Event = field(default_factory=asyncio.Event)
+    stop: Signal = field(default_factory=Signal)
+    abandon: Signal = field(default_factory=Signal)
     submitting: int = 0
     """Purchases whose answer is awaited right now: a first signal lets them finish."""
     _paces: dict[str, Pace] = field(default_factory=dict)
@@ -88,6 +86,11 @@ class Engine:
     foresight: Foresight = field(default_factory=Foresight)
     leftovers: Leftovers = field(default_factory=Leftovers)
     cool_until: dict[str, float] = field(default_factory=dict)  # per origin: no purchase before this time (monotonic)
+    writing: Writing = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Let what the tasks write be written together."""
+        self.writing = Writing(lambda: self.ledger)
 
     async def run(
         self, task: Task, *, wait: bool = True, download: bool = True, limit: float | None = None,
@@ -115,21 +118,14 @@ class Engine:
         except Stopped:
             return self._unsaved.get(task.id) or self.ledger.get(task.id)
         except StateUnusable as error:
-            return self._stranded(self._unsaved.get(task.id, task), error)
+            from wan_cli.engine.submit import stranded  # which imports this module
+
+            return stranded(self._unsaved.get(task.id, task), error)
         finally:
             if owned:
                 with suppress(StateUnusable):  # what was bought is told even where nothing can be written any more
-                    self.ledger.release(task.id)
+                    await self.writing.do(self.ledger.release, task.id)
         return task
-
-    def _stranded(self, task: Task, error: StateUnusable) -> Task:
-        """Say of a task whose ledger cannot be used what is true of it; other tasks go on."""
-        from wan_cli.engine.submit import failed  # which imports this module
-
-        if task.state.kind == "new":
-            return replace(task, state=failed(error), charged="no")
-        trouble = Failed(code=error.code, message=error.message, hint=error.hint, charged=task.charged)
-        return replace(task, trouble=trouble)
 
     def _step(self, task: Task, ends: float, *, wait: bool, download: bool) -> Coroutine[Any, Any, Task] | None:
         """Choose the next step by the state; ``None`` where there is none."""
@@ -156,7 +152,7 @@ class Engine:
     async def _own(self, task: Task, ends: float, *, wait: bool) -> tuple[bool, Task]:
         """Become the one process that works on the task, or watch the one that does until it lets go."""
         attached = False
-        while not self.ledger.claim(task.id):
+        while not await self.writing.do(self.ledger.claim, task.id):
             stored = self.ledger.get(task.id)
             accepted = stored.state.kind not in ("new", "sending")
             if stored.state.kind in TERMINAL or self.monotonic() >= ends or (accepted and not wait):
@@ -211,20 +207,20 @@ class Engine:
             asyncio.get_running_loop().call_later(grace, self.abandon.set)
         return bool(self.submitting)
 
-    def save(self, task: Task, note: str = "") -> Task:
+    async def save(self, task: Task, note: str = "") -> Task:
         """Make a transition durable, then tell of it."""
-        self.note(task)
+        await self.note(task)
         self.tell(TaskChanged(task=task, note=note))
         return task
 
-    def note(self, task: Task) -> Task:
+    async def note(self, task: Task) -> Task:
         """Make a transition durable. Raises ``StateUnusable`` only where a purchase would follow.
 
         Otherwise a ledger that fails must not end the work: the result is still brought in, and the user is told the
         handle.
         """
         try:
-            self.ledger.save(task)
+            await self.writing.do(self.ledger.save, task)
             self._unsaved.pop(task.id, None)
             self.rescue.drop(task.id)
         except StateUnusable as error:
@@ -241,19 +237,20 @@ class Engine:
         """Pass an event on, once what it tells of is durable: a reporter that fails costs no result."""
         self.report(self.foresight.timed(self.ledger, event, self.now()))
 
-    def warn(self, task: Task, message: str) -> Task:
+    async def warn(self, task: Task, message: str) -> Task:
         """Note something on a task that stops nothing; a message is noted once."""
         if message in task.warnings:
             return task
-        task = self.note(replace(task, warnings=(*task.warnings, message)))
+        task = await self.note(replace(task, warnings=(*task.warnings, message)))
         self.tell(Warned(message=message, task=task))
         return task
 
-    def trouble(self, task: Task, code: str, message: str, hint: str = "") -> Task:
+    async def trouble(self, task: Task, code: str, message: str, hint: str = "") -> Task:
         """Note why collecting a bought result stopped; the state stays."""
         hint = hint or task.command("wait")
         charged: Charged = "unknown" if task.charged == "unknown" else "yes"
-        return self.save(replace(task, trouble=Failed(code=code, message=message, hint=hint, charged=charged)), message)
+        task = replace(task, trouble=Failed(code=code, message=message, hint=hint, charged=charged))
+        return await self.save(task, message)
 
     async def pause(self, seconds: float) -> None:
         """Sleep, unless a signal comes or has come: then nothing new is begun. Raises :class:`Stopped`."""
@@ -262,19 +259,10 @@ class Engine:
         if self.stop.is_set():
             raise Stopped
 
-    async def unless(self, event: asyncio.Event, work: Awaitable[T]) -> T:
-        """Await ``work``; when ``event`` is set first, cancel it and raise :class:`Stopped`."""
-        working, waiting = asyncio.ensure_future(work), asyncio.ensure_future(event.wait())
-        try:
-            await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
-            if working.done():
-                return working.result()
-            raise Stopped
-        finally:
-            waiting.cancel()
-            if not working.done():
-                working.cancel()
-                await asyncio.gather(working, return_exceptions=True)  # one that nobody saw would be told on stderr
+    @staticmethod
+    async def unless(event: Signal, work: Awaitable[T]) -> T:
+        """Await ``work``; when ``event`` is set before it ends, cancel it and raise :class:`Stopped`."""
+        return await event.ends(work)
 
     def cool(self, origin: str, seconds: float) -> None:
         """Buy nothing at an origin for a while; a pause that is asked for never shortens another."""

@@ -18,4 +18,4 @@ def elsewhere(engine: Engine, task: Task) -> str | None:
 async def bought_elsewhere(engine: Engine, task: Task, here: str) -> Task:
     """Say that nothing is asked, resent or fetched at another origin than the task's; the state stays."""
     message = f"{task.name} was bought at {task.origin}, the base URL is {here}"
-    return engine.trouble(task, "key_origin", message, f"set the base URL back, then {task.command('wait')}")
+    return await engine.trouble(task, "key_origin", message, f"set the base URL back, then {task.command('wait')}")

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from wan_cli.engine.compare import odd_amount
 from wan_cli.engine.expiry import stated
 from wan_cli.engine.explain import oversize, shortfall
-from wan_cli.engine.loop import Engine, Service, Stopped
+from wan_cli.engine.loop import Engine, Service
 from wan_cli.engine.pace import pause_asked
 from wan_cli.engine.readback import read_back
+from wan_cli.engine.signals import Stopped
 from wan_cli.engine.uploads import uploaded
 from wan_cli.errors import Charged, FileInvalid, InternalError, RateLimited, StateUnusable, WanError
 from wan_cli.models import (
@@ -52,7 +53,7 @@ async def submit(engine: Engine, task: Task) -> Task:
     try:
         task = await uploaded(engine, task, service)
     except WanError as error:
-        return engine.save(replace(task, state=failed(error), charged="no"))
+        return await engine.save(replace(task, state=failed(error), charged="no"))
     async with engine.pace(task.provider):
         return await _buy(
             engine,
@@ -70,18 +71,18 @@ async def resume(engine: Engine, task: Task) -> Task:
     service = engine.service(task.provider)
     match await read_back(engine, task, service):
         case Refused(error):
-            return engine.save(replace(task, state=failed(error), charged="no", request_id=error.request_id))
+            return await engine.save(replace(task, state=failed(error), charged="no", request_id=error.request_id))
         case None:
             pass
         case answer:
-            return _accepted(engine, task, service, answer)
+            return await _accepted(engine, task, service, answer)
     ended = Unclear("wan was ended before the answer came")
     remembered = 0 <= engine.now() - state.at <= engine.repeats.keyed_window_s
     if service.provider.idempotent and remembered and not task.job.prompt.startswith("sha256:"):
         async with engine.pace(task.provider):
             again = Purchase(keyed=True, begun=state.at, doubt=ended, unclear=1, repeats=engine.repeats)
             return await _buy(engine, task, service, again)
-    return _unknown(engine, task, ended)
+    return await _unknown(engine, task, ended)
 
 
 async def resend(engine: Engine, task: Task, purchase: Purchase) -> Task:
@@ -104,7 +105,7 @@ async def _buy(engine: Engine, task: Task, service: Service, purchase: Purchase)
     while True:
         await engine.pause(max(0.0, engine.cool_until.get(service.api.origin, 0.0) - engine.monotonic()))
         if purchase.doubt is None and (why := engine.hold_back(task)):
-            return engine.save(replace(task, state=failed(why), charged="no"))
+            return await engine.save(replace(task, state=failed(why), charged="no"))
         attempts += 1
         if purchase.doubt is None:
             purchase.begun = engine.now()
@@ -112,32 +113,36 @@ async def _buy(engine: Engine, task: Task, service: Service, purchase: Purchase)
         submitted = task.submitted_at or engine.now()
         repeated = purchase.doubt is not None
         answer: Answer | Verdict
+        engine.submitting += 1
         try:
-            task = engine.save(
+            task = await engine.save(
                 replace(task, state=sending, submitted_at=submitted, charged="unknown", charge_basis="assumed")
             )
             answer = await _attempt(engine, task, service, attempts, repeated=repeated)
         except StateUnusable as unusable:  # no durable record: nothing is sent
             answer = Refused(unusable)
+        finally:
+            engine.submitting -= 1
         if not isinstance(answer, (Refused, Later, Unclear)):
             purchase.succeeded()
             engine.pace(task.provider).taken()
-            return _accepted(engine, task, service, answer, just_now=purchase.doubt is None)
+            return await _accepted(engine, task, service, answer, just_now=purchase.doubt is None)
         match purchase.after(answer, engine.now(), engine.rand()):
             case Again(wait, reason):
                 _slow_down(engine, task, service, answer, wait)
                 if purchase.doubt is None:
-                    task = engine.save(replace(task, state=New(), charged="no"), f"{reason}; again in {wait:.0f} s")
+                    when = f"{reason}; again in {wait:.0f} s"
+                    task = await engine.save(replace(task, state=New(), charged="no"), when)
                 else:
                     engine.tell(TaskChanged(task=task, note=reason))
                 await engine.pause(wait)
             case Refused(error):
                 engine.pace(task.provider).refused(error)
                 await shortfall(engine, task, service, error)
-                return engine.save(replace(task, state=failed(error), charged="no", request_id=error.request_id))
+                return await engine.save(replace(task, state=failed(error), charged="no", request_id=error.request_id))
             case Unclear() as doubt:
                 engine.pace(task.provider).doubted()
-                return _unknown(engine, task, doubt, answer)
+                return await _unknown(engine, task, doubt, answer)
 
 
 def _slow_down(engine: Engine, task: Task, service: Service, answer: Verdict, wait: float) -> None:
@@ -155,16 +160,16 @@ async def _attempt(engine: Engine, task: Task, service: Service, number: int, *,
     async def send(request: httpx.Request) -> httpx.Response:
         body = request.content.decode("utf-8", "replace")
         digest = hashlib.sha256(request.content).hexdigest()
-        engine.ledger.record_attempt(task.id, number, body=body, body_sha256=digest, at=engine.now())
+        record = engine.ledger.record_attempt
+        await engine.writing.do(record, task.id, number, body=body, body_sha256=digest, at=engine.now())
         response = await service.api.send(request, paid=True, sync=sync, pictures=task.job.n if sync else 0)
         if wait := pause_asked(response.headers, engine.now()):
             engine.cool(service.api.origin, wait)
         # what came back is durable before it is read (reliability.md R01)
-        _record(engine, task, number, "answered", response.status_code, response.content)
+        await _record(engine, task, number, "answered", response.status_code, response.content)
         return response
 
     flow = service.provider.submit(task.job, token=task.token)
-    engine.submitting += 1
     try:
         return await engine.unless(engine.abandon, drive(flow, service.provider, send))
     except Stopped:
@@ -179,34 +184,33 @@ async def _attempt(engine: Engine, task: Task, service: Service, number: int, *,
         files = [media.file for media in task.job.media if media.file]
         return oversize(verdict, service.provider.name, task.job.model, files)
     except AnswerLost as lost:
-        _record(engine, task, number, "unclear", lost.status, lost.raw)
+        await _record(engine, task, number, "unclear", lost.status, lost.raw)
         return Unclear(lost.reason, lost.status, lost.raw, lost.slow)
-    finally:
-        engine.submitting -= 1
 
 
-def _record(engine: Engine, task: Task, number: int, verdict: str, status: int | None, raw: bytes) -> None:
+async def _record(engine: Engine, task: Task, number: int, verdict: str, status: int | None, raw: bytes) -> None:
     """Keep what came back. A ledger that fails now must not cost the answer (reliability.md S02)."""
     try:
-        engine.ledger.record_answer(task.id, number, verdict=verdict, http_status=status, raw=raw)
+        record = engine.ledger.record_answer
+        await engine.writing.do(record, task.id, number, verdict=verdict, http_status=status, raw=raw)
     except StateUnusable as error:
         engine.tell(Warned(message=error.message, task=task))
 
 
-def _accepted(engine: Engine, task: Task, service: Service, answer: Answer, *, just_now: bool = False) -> Task:
+async def _accepted(engine: Engine, task: Task, service: Service, answer: Answer, *, just_now: bool = False) -> Task:
     if isinstance(answer, Done) and not answer.outputs and answer.task_id:
         answer = service.provider.adopt(answer.task_id)  # a task that ended without a result is asked again (R11)
     if just_now and isinstance(answer, Pending):  # not where it may be an earlier request's task
         engine.foresight.accepted(task, engine.now())
     task = replace(task, charged="yes", charge_basis=service.provider.accepted_basis, trouble=None)
-    return settle(engine, task, answer)
+    return await settle(engine, task, answer)
 
 
-def settle(engine: Engine, task: Task, answer: Answer) -> Task:
+async def settle(engine: Engine, task: Task, answer: Answer) -> Task:
     """Save what a provider's answer means for the task; an amount that is odd is flagged."""
-    task = engine.save(learn(task, answer, engine.now()))
+    task = await engine.save(learn(task, answer, engine.now()))
     odd = odd_amount(answer.facts)
-    return engine.warn(task, odd) if odd else task
+    return await engine.warn(task, odd) if odd else task
 
 
 def learn(task: Task, answer: Answer, now: float) -> Task:
@@ -254,24 +258,32 @@ def failed(error: WanError) -> Failed:
     )  # fmt: skip
 
 
-def _unknown(engine: Engine, task: Task, doubt: Unclear, last: Verdict | None = None) -> Task:
+def stranded(task: Task, error: StateUnusable) -> Task:
+    """Say of a task whose ledger cannot be used what is true of it; other tasks go on."""
+    if task.state.kind == "new":
+        return replace(task, state=failed(error), charged="no")
+    trouble = Failed(code=error.code, message=error.message, hint=error.hint, charged=task.charged)
+    return replace(task, trouble=trouble)
+
+
+async def _unknown(engine: Engine, task: Task, doubt: Unclear, last: Verdict | None = None) -> Task:
     """End in doubt. A refusal of the ``last`` attempt is told beside: the doubt is about the one before it."""
     raw = safe_text(doubt.raw.decode("utf-8", "replace"), KEPT_RAW) or None
     provider, told = engine.service(task.provider).provider, f"; {task.provider} may have taken it"
     if told in doubt.reason:  # it was in doubt before it was sent again, and stays so for the reason that was given
         state = Unknown(reason=doubt.reason, raw=raw, http_status=doubt.status)
-        return _in_doubt(engine, task, state, last)
+        return await _in_doubt(engine, task, state, last)
     reason = f"{one_line(doubt.reason)}{told}"
     if not provider.idempotent:  # under a key it is, as long as that is certain to be the same purchase
         reason += ", and wan does not send it again by itself"
     if task.job.route == "sync" or provider.synchronous:
         routes = capabilities(task.provider).routes
         reason += ". What was drawn cannot be fetched" + (": --async asks for a task" if "async" in routes else "")
-    return _in_doubt(engine, task, Unknown(reason=reason, raw=raw, http_status=doubt.status), last)
+    return await _in_doubt(engine, task, Unknown(reason=reason, raw=raw, http_status=doubt.status), last)
 
 
-def _in_doubt(engine: Engine, task: Task, state: Unknown, last: Verdict | None) -> Task:
-    task = engine.save(replace(task, state=state, charged="unknown", charge_basis="assumed"))
+async def _in_doubt(engine: Engine, task: Task, state: Unknown, last: Verdict | None) -> Task:
+    task = await engine.save(replace(task, state=state, charged="unknown", charge_basis="assumed"))
     if last is None or isinstance(last, Unclear):
         return task
-    return engine.warn(task, f"sent again, and refused: {one_line(last.error.message, 500)}")
+    return await engine.warn(task, f"sent again, and refused: {one_line(last.error.message, 500)}")

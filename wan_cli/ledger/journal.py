@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from wan_cli.ledger import folder
 from wan_cli.models import Task
-from wan_cli.record import from_document
+from wan_cli.record import Document, from_document
 
 Entry: TypeAlias = Mapping[str, Any]
 
@@ -51,8 +51,10 @@ class Journal:
         try:
             size = os.fstat(descriptor).st_size
             whole = size == 0 or _last_byte(descriptor, size) == b"\n"
-            _write(descriptor, data if whole else b"\n" + data)
-            self._end = os.fstat(descriptor).st_size
+            try:
+                _write(descriptor, data if whole else b"\n" + data)
+            finally:
+                self._end = os.fstat(descriptor).st_size
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -79,11 +81,15 @@ class Journal:
         """Cut off the lines after byte ``to``, whose transaction was not committed, and sync.
 
         Only where they are the last that were written, and tell of nothing that was sent or answered: such a line
-        stays, whatever became of its commit.
+        stays, whatever became of its commit, with those before it.
         """
-        if self.size() == self._end > to and all(
-            "task" in entry and entry["task"]["state"]["kind"] in BEFORE_SENDING for entry in self.entries(after=to)
-        ):
+        if self.size() != self._end or self._end <= to:
+            return
+        for end, line in _placed(self.path, to):
+            entry = _parse(line)
+            if entry is not None and not _is_before_sending(entry):
+                to = end
+        if to < self._end:
             descriptor = self._open(os.O_RDWR)
             try:
                 os.ftruncate(descriptor, to)
@@ -98,6 +104,24 @@ class Journal:
     def _open(self, access: int) -> int:
         flags = access | os.O_APPEND | os.O_CREAT | folder.NO_FOLLOW
         return os.open(self.path, flags, folder.PRIVATE_FILE)
+
+
+def answers_first(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the entries of one transaction with those last that can be taken back; each task's keep their order."""
+    first: list[Entry] = []
+    last: list[Entry] = []
+    told = set[str]()
+    for entry in reversed(entries):
+        if _is_before_sending(entry) and entry["task"]["id"] not in told:
+            last.append(entry)
+        else:
+            first.append(entry)
+            told.update([entry["task"]["id"]] if "task" in entry else entry["forget"])
+    return [*reversed(first), *reversed(last)]
+
+
+def _is_before_sending(entry: Entry) -> bool:
+    return "task" in entry and entry["task"]["state"]["kind"] in BEFORE_SENDING
 
 
 def rebuild(journal_path: Path) -> list[Task]:
@@ -162,15 +186,21 @@ def replay(journal_path: Path, until: int | None = None) -> Story:
 
 
 def _lines(path: Path, after: int = 0, until: int | None = None) -> Iterator[tuple[int, Entry | None]]:
-    place = after
+    for number, (end, line) in enumerate(_placed(path, after), start=1):
+        if until is not None and end - len(line) >= until:
+            return
+        if line.strip():
+            yield number, _parse(line)
+
+
+def _placed(path: Path, after: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines that begin at byte ``after`` or later, each with the byte at which it ends."""
+    end = after
     with path.open("rb") as file:
         file.seek(after)
-        for number, line in enumerate(file, start=1):
-            if until is not None and place >= until:
-                return
-            place += len(line)
-            if line.strip():
-                yield number, _parse(line)
+        for line in file:
+            end += len(line)
+            yield end, line
 
 
 def _parse(line: bytes) -> Entry | None:
@@ -185,6 +215,8 @@ def _parse(line: bytes) -> Entry | None:
 
 
 def _line(entry: Entry) -> bytes:
+    if isinstance(doc := entry.get("task"), Document):
+        return f'{{"at":{float(entry["at"])!r},"task":{doc.text}}}\n'.encode("ascii")
     # ASCII only: JSON's escapes carry what UTF-8 cannot (lone surrogates), and no line ends inside a string.
     return json.dumps(entry, separators=(",", ":")).encode("ascii") + b"\n"
 

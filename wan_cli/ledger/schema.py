@@ -11,6 +11,7 @@ from pathlib import Path
 from wan_cli.errors import StateUnusable
 from wan_cli.ledger import folder
 from wan_cli.ledger.faults import ELSEWHERE, damaged
+from wan_cli.ledger.holders import holders
 
 BUSY_S = 10.0
 """Seconds that a connection waits for another's transaction (reliability.md 4.3)."""
@@ -19,7 +20,7 @@ CHECK_BELOW = 4 * 1024 * 1024
 """Bytes up to which every opening checks the whole database: 3 ms here, next to the 6 of importing sqlite3.
 
 A larger one is checked when it was not closed cleanly, which its ``-wal`` file tells: the last connection to close
-removes that. One that another process has open has it too, and is checked too.
+removes that. One that another process has open has it too, and that process has seen to it.
 """
 
 APPLICATION_ID = 0x77616E31
@@ -84,7 +85,7 @@ def connect(database: Path, journal: Path) -> sqlite3.Connection:
         if orphaned and not folder.inspect(database):
             raise damaged(database, journal, "it is gone while its journal is there")
         make(database)
-    unclean = _has_bytes(log_of(database))
+    unclean = _has_bytes(log_of(database)) and not holders(database)
     # An empty file is no new ledger: ours appear whole, so it is one that was cut off (S10).
     if database.stat().st_size == 0:
         raise damaged(database, journal, "it is empty")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from wan_cli.ledger import folder, schema, tasks
 from wan_cli.ledger.faults import damaged, translated
-from wan_cli.ledger.journal import Entry, Journal
+from wan_cli.ledger.journal import Entry, Journal, answers_first
 from wan_cli.models import Task
 from wan_cli.record import from_document
 
@@ -23,6 +23,7 @@ class Storage:
         self.path = place / "ledger.db"
         self.journal = Journal(place / "journal.jsonl")
         self._clock = clock
+        self._untold: list[Entry] | None = None
         with translated(self.path, self.journal.path, "opened"):
             folder.prepare(place)
             folder.inspect(self.journal.path)
@@ -48,8 +49,14 @@ class Storage:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """Hold the write lock; commit at the end, or nothing at all when anything is raised."""
+        """Hold the write lock; commit at the end, or nothing at all when anything is raised.
+
+        Within :meth:`together` it is a part of that transaction, and durable when that is.
+        """
         with translated(self.path, self.journal.path, "written"):
+            if self._untold is not None:
+                yield self.db
+                return
             self.db.execute("BEGIN IMMEDIATE")
             begin: int | None = None
             try:
@@ -61,6 +68,26 @@ class Storage:
             except BaseException:
                 self._give_up(begin)
                 raise
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Make everything that is written within one transaction, with one sync of the journal and one commit."""
+        with self.writing():
+            self._untold = []
+            try:
+                yield
+                untold = self._untold
+            finally:
+                self._untold = None
+            if untold:
+                self.journal.append(answers_first(untold))
+
+    def tell(self, entries: Iterable[Entry]) -> None:
+        """Write lines of the transaction that is under way into the journal, synced before it commits."""
+        if self._untold is None:
+            self.journal.append(entries)
+        else:
+            self._untold += entries
 
     def _give_up(self, begin: int | None) -> None:
         """Take back what a transaction did; its lines go while the write lock keeps others from adding theirs.

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from wan_cli.errors import StateUnusable
 from wan_cli.ledger import attempts, claims, durations, tasks, uploads
 from wan_cli.ledger.attempts import MAX_RAW, Attempt
+from wan_cli.ledger.group import Call, Ended, committed
+from wan_cli.ledger.lookups import Lookups
 from wan_cli.ledger.owner import this_process
 from wan_cli.ledger.storage import Storage
 from wan_cli.models import Task, Upload
-from wan_cli.record import forget_prompt, hide, private_texts, texts_in_answer, to_document
-
-ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-"""Crockford's base32: no i, l, o or u. 32 characters, so that five bits of any byte are one."""
-
-_ID_LENGTHS = (6,) * 8 + (8,) * 8
-"""How long each try at a new id is: eight collisions in a row mean that six characters are crowded."""
+from wan_cli.record import Document, forget_prompt, hide, private_texts, texts_in_answer, to_document
 
 
-class Ledger:
+class Ledger(Lookups):
     """Every task of this machine. Used from one thread; any number of processes may have it open.
 
     Every method raises ``StateUnusable`` when the ledger cannot be read or written; then nothing was committed.
@@ -35,7 +32,7 @@ class Ledger:
         self, storage: Storage, *, store_prompts: bool, clock: Callable[[], float], boot_id: str | None
     ) -> None:
         """Use :meth:`open`."""
-        self._storage = storage
+        super().__init__(storage)
         self._store_prompts = store_prompts
         self._clock = clock
         self._here = this_process(boot_id)
@@ -107,12 +104,27 @@ class Ledger:
         """Record the state that ``task`` has reached. A task that is not in the ledger is put there."""
         with self._storage.writing() as db:
             doc, now = self.document(task), self._clock()
-            self._storage.journal.append([{"at": now, "task": doc}])
+            self._storage.tell([{"at": now, "task": doc}])
             tasks.upsert(db, doc, now)
             durations.record(db, self._took, now)
             claims.renew(db, task.id, self._here, now)
         self._took.clear()
         self._given.discard(task.id)  # it is in the database now, where new_id looks
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Make what the methods that are called within write one transaction: all of it is durable at the end."""
+        took = list(self._took)
+        try:
+            with self._storage.together():
+                yield
+        except BaseException:
+            self._took[:] = took
+            raise
+
+    def all_of(self, calls: Sequence[Call]) -> list[Ended]:
+        """Make calls of these methods in one transaction, or each in its own; see :mod:`wan_cli.ledger.group`."""
+        return committed(calls, self.together)
 
     def learn_duration(self, provider: str, origin: str, model: str, *, least: float, most: float) -> None:
         """Note between which seconds a task ended: written with the next task that is saved, so it costs no sync."""
@@ -146,78 +158,18 @@ class Ledger:
     def drop(self, task_id: str) -> None:
         """Forget one task: a placeholder for a handle, of which nothing is known that another task does not say."""
         with self._storage.writing() as db:
-            self._storage.journal.append([{"at": self._clock(), "forget": [task_id]}])
+            self._storage.tell([{"at": self._clock(), "forget": [task_id]}])
             db.execute("DELETE FROM task WHERE id = ?", (task_id,))
-
-    # -- looking up tasks
-
-    def get(self, name: str) -> Task:
-        """Return the task that ``name`` means: an id, the beginning of just one id, or a handle ``PROVIDER:TASK_ID``.
-
-        Raises ``UsageError`` when there is none, or more than one.
-        """
-        provider, colon, task_id = name.partition(":")
-        if colon:
-            task = self.find_handle(provider, task_id)
-            if task is None:
-                raise tasks.no_such(name)
-            return task
-        with self._storage.reading() as db:
-            found = tasks.find_id(db, name)
-        return self._storage.tasks("WHERE id = ?", (found,))[0]
-
-    def find_handle(self, provider: str, task_id: str) -> Task | None:
-        """Return the (newest) task that has this id at that provider, if there is one."""
-        which = "WHERE provider = ? AND task_id = ? ORDER BY created DESC, rowid DESC LIMIT 1"
-        return next(iter(self._storage.tasks(which, (provider, task_id))), None)
-
-    def by_user_key(self, user_key: str) -> list[Task]:
-        """Return the tasks that were made under the user's ``--idempotency-key``, ordered by item."""
-        return self._storage.tasks("WHERE user_key = ? ORDER BY item, rowid", (user_key,))
-
-    def find_file(self, sha256: str) -> Task | None:
-        """Return the newest saved task that made a file with this content, if there is one; what it used is none."""
-        made = "EXISTS (SELECT 1 FROM json_each(document, '$.state.files') WHERE value ->> '$.sha256' = ?)"
-        which = f"WHERE kind = 'saved' AND instr(document, ?) AND {made} ORDER BY created DESC, rowid DESC LIMIT 1"
-        return next(iter(self._storage.tasks(which, (f'"sha256":"{sha256}"', sha256))), None)
-
-    def open_tasks(self) -> list[Task]:
-        """Return what may still need work (sending, pending, done and not saved, unknown), oldest first.
-
-        A task that was only planned is not among them, for nothing was sent.
-        """
-        return self._storage.tasks(f"WHERE {tasks.IS_OPEN} ORDER BY created, rowid")
-
-    def lost_until(self, now: float) -> list[Task]:
-        """Return the results that seem lost, and by their own account end after ``now`` (epoch s), oldest first."""
-        which = "WHERE kind = 'lost' AND json_extract(document, '$.expires_at') > ? ORDER BY created, rowid"
-        return self._storage.tasks(which, (now,))
-
-    def recent(self, limit: int = 50) -> list[Task]:
-        """Return at most ``limit`` tasks: open ones first, and each kind newest first."""
-        return self._storage.tasks(f"ORDER BY {tasks.IS_OPEN} DESC, created DESC, rowid DESC LIMIT ?", (limit,))
-
-    def unknown_count(self) -> int:
-        """Count the tasks of which nobody knows whether they were bought."""
-        with self._storage.reading() as db:
-            return int(db.execute("SELECT count(*) FROM task WHERE kind = 'unknown'").fetchone()[0])
-
-    def concerns(self) -> list[tuple[str, str, str, float | None, float | None]]:
-        """Return what a user may have to see to, in one question; see :func:`wan_cli.ledger.tasks.concerns`."""
-        with self._storage.reading() as db:
-            return tasks.concerns(db)
 
     def new_id(self, entropy: Callable[[int], bytes] = os.urandom) -> str:
         """Return an id that no task here has, and that was not returned before: 6 characters, 8 when crowded."""
         with self._storage.reading() as db:
-            for length in _ID_LENGTHS:
-                candidate = "".join(ALPHABET[byte % len(ALPHABET)] for byte in entropy(length))
-                taken = db.execute("SELECT 1 FROM task WHERE id = ?", (candidate,)).fetchone()
-                if candidate not in self._given and not taken:
-                    self._given.add(candidate)
-                    return candidate
-        msg = f"no free id was found for the ledger {self.path}"
-        raise StateUnusable(msg, hint="wan status --prune 30d")
+            found = tasks.free_id(db, self._given, entropy)
+        if found is None:
+            msg = f"no free id was found for the ledger {self.path}"
+            raise StateUnusable(msg, hint="wan status --prune 30d")
+        self._given.add(found)
+        return found
 
     # -- attempts, uploads, claims
 
@@ -287,14 +239,14 @@ class Ledger:
     def _add(self, db: sqlite3.Connection, new: Iterable[Task]) -> None:
         now = self._clock()
         docs = [self.document(task) for task in new]
-        self._storage.journal.append({"at": now, "task": doc} for doc in docs)
+        self._storage.tell({"at": now, "task": doc} for doc in docs)
         for doc in docs:
             tasks.insert(db, doc, now)
 
-    def document(self, task: Task) -> dict[str, Any]:
+    def document(self, task: Task) -> Document:
         """Return the task as it is written down: without the user's texts where those are not stored."""
         doc = to_document(task)
         if self._store_prompts:
-            return doc
+            return Document(doc)
         self._private[task.id] = tuple(dict.fromkeys((*self._private.get(task.id, ()), *private_texts(doc))))
-        return forget_prompt(doc, also=self._private[task.id])
+        return Document(forget_prompt(doc, also=self._private[task.id]))

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from wan_cli.errors import UsageError
+from wan_cli.record import Document
+
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+"""Crockford's base32: no i, l, o or u. 32 characters, so that five bits of any byte are one."""
+
+_ID_LENGTHS = (6,) * 8 + (8,) * 8
+"""How long each try at a new id is: eight collisions in a row mean that six characters are crowded."""
 
 FINISHED = ("saved", "failed", "cancelled", "lost")
 _UNFINISHED = ("sending", "pending", "done", "unknown")
@@ -23,6 +29,21 @@ _INSERT = f"INSERT INTO task ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * le
 _UPSERT = f"{_INSERT} ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _COLUMNS[1:])}"
 
 
+_UPDATE = (
+    "UPDATE task SET kind = ?, charged = ?, finished = ?, document = ? WHERE id = ? AND provider = ? AND task_id IS ?"
+    " AND user_key IS ? AND item = ? AND created = ?"
+)
+"""Most transitions change no more: columns that stay as they are cost no entry in their indexes."""
+
+RECENT = (
+    f"WHERE rowid IN (SELECT rowid FROM (SELECT rowid FROM task WHERE {IS_OPEN}"  # noqa: S608 - ours
+    " ORDER BY created DESC, rowid DESC LIMIT ?1) UNION ALL SELECT rowid FROM (SELECT rowid FROM task"
+    f" WHERE NOT {IS_OPEN} ORDER BY created DESC, rowid DESC LIMIT ?1))"
+    f" ORDER BY {IS_OPEN} DESC, created DESC, rowid DESC LIMIT ?1"
+)
+"""Open tasks first, and each kind newest first: the open ones are few, the others are taken from an index's end."""
+
+
 def insert(db: sqlite3.Connection, doc: Mapping[str, Any], at: float) -> None:
     """Add a task that is not there; ``at`` is now. Raises ``sqlite3.IntegrityError`` for one that is."""
     db.execute(_INSERT, _row(doc, at))
@@ -30,7 +51,10 @@ def insert(db: sqlite3.Connection, doc: Mapping[str, Any], at: float) -> None:
 
 def upsert(db: sqlite3.Connection, doc: Mapping[str, Any], at: float) -> None:
     """Put a task's document, whether it is there or not; ``at`` is when it reached this state."""
-    db.execute(_UPSERT, _row(doc, at))
+    row = name, kind, provider, task_id, user_key, item, charged, created, finished, document = _row(doc, at)
+    same = name, provider, task_id, user_key, item, created
+    if not db.execute(_UPDATE, (kind, charged, finished, document, *same)).rowcount:
+        db.execute(_UPSERT, row)
 
 
 def _row(doc: Mapping[str, Any], at: float) -> tuple[Any, ...]:
@@ -38,7 +62,7 @@ def _row(doc: Mapping[str, Any], at: float) -> tuple[Any, ...]:
     finished = (doc.get("finished_at") or at) if kind in FINISHED else None
     return (
         doc["id"], kind, doc["provider"], doc.get("task_id"), doc.get("user_key"), doc["item"], doc["charged"],
-        doc["created_at"], finished, json.dumps(doc, separators=(",", ":")),
+        doc["created_at"], finished, doc.text if isinstance(doc, Document) else Document(doc).text,
     )  # fmt: skip
 
 
@@ -63,8 +87,8 @@ def find_id(db: sqlite3.Connection, name: str) -> str:
     if db.execute("SELECT 1 FROM task WHERE id = ?", (name,)).fetchone():
         return name
     rows = db.execute(
-        "SELECT id, kind FROM task WHERE substr(id, 1, ?) = ? ORDER BY created DESC, rowid DESC",
-        (len(name), name.lower()),
+        "SELECT id, kind FROM task WHERE id >= ?1 AND id < ?1 || char(0x10ffff) ORDER BY created DESC, rowid DESC",
+        (name.lower(),),
     ).fetchall()
     if not name or not rows:
         raise no_such(name)
@@ -74,6 +98,15 @@ def find_id(db: sqlite3.Connection, name: str) -> str:
         msg = f"{name!r} fits {len(rows)} tasks: {shown}{more}"
         raise UsageError(msg, hint="give more characters of the id")
     return str(rows[0][0])
+
+
+def free_id(db: sqlite3.Connection, given: Collection[str], entropy: Callable[[int], bytes]) -> str | None:
+    """Return an id that no task has and that is not among ``given``: 6 characters, 8 when crowded."""
+    for length in _ID_LENGTHS:
+        candidate = "".join(ALPHABET[byte % len(ALPHABET)] for byte in entropy(length))
+        if candidate not in given and not db.execute("SELECT 1 FROM task WHERE id = ?", (candidate,)).fetchone():
+            return candidate
+    return None
 
 
 def no_such(name: str) -> UsageError:

@@ -71,6 +71,8 @@ class Lock:
         self.entries = Entries({})
         self._descriptor: int | None = None
         self._changed = False
+        self._unsynced: dict[str, tuple[Entry | None, list[bytes]]] | None = None
+        """Within :meth:`together`: what each entry was before, and the lines that change it."""
         self._was = _digest(b""), _digest(b"")
         self._read()
 
@@ -184,21 +186,46 @@ class Lock:
             raise RuntimeError(msg)
         said = {"id": name, "entry": None if entry is None else entry.block()}
         data = b"\n" + json.dumps(said, separators=(",", ":")).encode("ascii") + b"\n"
+        if self._unsynced is None:
+            self._append(self._descriptor, data)
+        else:
+            self._unsynced.setdefault(name, (self.entries.get(name), []))[1].append(data)
+        self._set(name, entry)
+
+    def _set(self, name: str, entry: Entry | None) -> None:
+        if entry is None:
+            self.entries.pop(name, None)
+        else:
+            self.entries.pack(name, entry)
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Make all changes within durable with one sync, at its end. Raises ``StateUnusable``: then none was made."""
+        changed: dict[str, tuple[Entry | None, list[bytes]]] = {}
+        self._unsynced = changed
+        try:
+            yield
+            if changed and self._descriptor is not None:
+                self._append(self._descriptor, b"".join(line for _, lines in changed.values() for line in lines))
+        except BaseException:
+            for name, (before, _) in changed.items():
+                self._set(name, before)
+            raise
+        finally:
+            self._unsynced = None
+
+    def _append(self, descriptor: int, data: bytes) -> None:
         try:
             view = memoryview(data)
             while view:
-                view = view[os.write(self._descriptor, view) :]
-            os.fsync(self._descriptor)
+                view = view[os.write(descriptor, view) :]
+            os.fsync(descriptor)
         except OSError as error:
             raise StateUnusable(
                 f"{self.journal} cannot be written: {error.strerror}",
                 hint="free space on its disk, then run the command again",
             ) from error
         self._changed = True
-        if entry is None:
-            self.entries.pop(name, None)
-        else:
-            self.entries.pack(name, entry)
 
     def _fold(self, descriptor: int) -> None:
         """Write the lock, atomically; only then the journal goes. A disk that is full leaves both."""

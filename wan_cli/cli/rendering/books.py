@@ -145,7 +145,10 @@ class Books:
     def finish(
         self, asset: Asset, tasks: Sequence[Task], files: Sequence[Made], *, bought: Purchase, named: bool
     ) -> Entry:
-        """Record an asset that is whole: its files, who made it, what it cost. ``named``: by the manifest."""
+        """Record an asset that is whole: its files, who made it, what it cost. ``named``: by the manifest.
+
+        It may be called again with the same, for it may be a part of a transaction that fails.
+        """
         before = self.lock.entries.get(asset.id) or Entry()
         ended = [(task, self.purchases[task.id]) for task in tasks]
         handles = tuple(task.handle for task in tasks if task.handle)
@@ -161,12 +164,15 @@ class Books:
             open=tuple(flight for flight in before.open if not any(_is_of(flight, *one) for one in ended)),
         )  # fmt: skip
         self.lock.put(asset.id, entry)
+        return entry
+
+    def finished(self, before: Entry | None, entry: Entry, tasks: Sequence[Task]) -> None:
+        """Let go of the tasks of an asset whose files are on record, in place of those it had ``before``."""
         if self._paths is not None:
-            self._paths.subtract(made.path for made in before.files)
+            self._paths.subtract(made.path for made in (before.files if before else ()))
             self._paths.update(made.path for made in entry.files)
         for task in tasks:
             self.purchases.pop(task.id, None)
-        return entry
 
 
 def follow_ledger(lock: Lock, ledger: Callable[[], Ledger], *, held: bool) -> None:

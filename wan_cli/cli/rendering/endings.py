@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from wan_cli import errors
@@ -14,7 +14,8 @@ from wan_cli.ui.messages import hint_for, in_sandbox
 
 if TYPE_CHECKING:
     from wan_cli.manifest import Asset, Manifest
-    from wan_cli.render.run import Result
+    from wan_cli.models import Task
+    from wan_cli.render.run import Ending, Result
 
 MOST_NAMED = 5
 """Assets that a message names; the others are counted."""
@@ -94,6 +95,19 @@ def _interrupted(items: Sequence[Item], results: Mapping[str, Result]) -> str:
         return f"interrupted; {len(away):,} of {len(items):,} assets bought and not here yet: {_listed(told)}"
     bought = any(task.charged != "no" for result in results.values() for task in result.tasks)
     return "interrupted; what was bought is in the lock" if bought else "interrupted before anything was sent"
+
+
+def unfinished(tasks: Sequence[Task], ends: Sequence[WanError | None], held: Container[str]) -> Ending:
+    """Return how the purchases of an asset ended that is not whole; ``held`` are those that were not sent."""
+    wrong = [error for error in ends if error is not None]
+    if not wrong or all(error.exit_code == errors.StillRunning.default_exit for error in wrong):
+        return "pending"
+    if any(error.exit_code == errors.OutcomeUnknown.default_exit for error in wrong):
+        return "failed"
+    interrupted = all(error.exit_code > 128 for error in wrong)  # noqa: PLR2004 - 128 plus a signal
+    if interrupted and any(task.charged != "no" for task in tasks):
+        return "pending"
+    return "stopped" if interrupted or all(task.id in held for task in tasks) else "failed"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -12,17 +12,10 @@ from wan_cli.cli.failover import run_through
 from wan_cli.cli.outcome import Wish, deciding, task_outcome
 from wan_cli.cli.rendering.books import Books, Purchase, next_take, unbought
 from wan_cli.cli.rendering.closing import made_files, told
+from wan_cli.cli.rendering.endings import unfinished
 from wan_cli.cli.rendering.resuming import Resuming, sorted_out
 from wan_cli.cli.rendering.standing import clear, replaceable
-from wan_cli.errors import (
-    OutcomeUnknown,
-    ProviderUnavailable,
-    RateLimited,
-    StaleAssets,
-    StateUnusable,
-    StillRunning,
-    WanError,
-)
+from wan_cli.errors import ProviderUnavailable, RateLimited, StaleAssets, StateUnusable, WanError
 from wan_cli.lock import Made
 from wan_cli.models import Cost, Done, Lost, Saved, Target, Task
 from wan_cli.render.plan import Item, content_of
@@ -97,7 +90,7 @@ class Works:
         slots = range(1, len(order.jobs) + 1)
         purchase = Purchase(item.asset.id, item.asset.request, inputs, next_take(entry))
         ends = await self._all(self._bought(item, order, purchase, slot) for slot in slots)
-        return self._ended(item, ends, purchase, "made")
+        return await self._ended(item, ends, purchase, "made")
 
     def _whole(self, files: Iterable[Made]) -> bool:
         seen = [(made, self.sight.file(made.path)) for made in files]
@@ -122,7 +115,7 @@ class Works:
     async def _bought(self, item: Item, order: Order, purchase: Purchase, slot: int) -> Task:
         """Buy one item of a purchase, or go on with what an earlier run of this machine wrote down."""
         while True:
-            task, known = self._begun(item, order, purchase, slot)
+            task, known = await self._begun(item, order, purchase, slot)
             here = known is not None and known.state.kind == "saved"
             task = await self._through(task, order.candidates[1:] if task.state.kind == "new" else ())
             purchase = self.books.purchases[task.id]
@@ -131,7 +124,7 @@ class Works:
             self.books.give_up(task)  # it was delivered once, and its files are gone as the result is: nothing is lost
             purchase = replace(purchase, take=purchase.take + 1)
 
-    def _begun(self, item: Item, order: Order, purchase: Purchase, slot: int) -> tuple[Task, Task | None]:
+    async def _begun(self, item: Item, order: Order, purchase: Purchase, slot: int) -> tuple[Task, Task | None]:
         """Write a purchase down, or find what an earlier run wrote, and return that too."""
         resuming = self._resuming(item)
         known, purchase = resuming.known(purchase, slot)
@@ -145,7 +138,7 @@ class Works:
             user_key=purchase.user_key(self.books.lock.path), token=purchase.token(slot), fingerprint=purchase.mark,
             cost=Cost(estimated=None if line.amount is None else float(line.amount), unit=line.unit),
         )  # fmt: skip
-        ledger.save(task)
+        await self.engine.writing.do(ledger.save, task)
         self.books.purchases[task.id] = purchase
         return task, known
 
@@ -214,7 +207,7 @@ class Works:
             for task in lost:
                 self.books.give_up(task)
             return await self._made(item, may_buy=may_buy)
-        result = self._ended(item, ends, purchase, "collected", whole=not missing or may_buy)
+        result = await self._ended(item, ends, purchase, "collected", whole=not missing or may_buy)
         if result.ending == "collected" and twins:
             result = await self._beside(item, twins, result)
         return result if today or not may_buy else self._behind(item, result)
@@ -237,7 +230,8 @@ class Works:
             wrong = task_outcome(task, self.wish())
             if isinstance(task.state, Saved):
                 names = ", ".join(Path(file.path or "").name for file in task.state.files)
-                self.engine.warn(task, f"{item.asset.id} was bought twice, on two branches; {names} is the other one")
+                twice = f"{item.asset.id} was bought twice, on two branches; {names} is the other one"
+                await self.engine.warn(task, twice)
                 self.books.give_up(task)
             result = replace(result, tasks=(*result.tasks, told(task)), error=result.error or wrong)
         return result
@@ -262,7 +256,7 @@ class Works:
 
     # -- the end
 
-    def _ended(
+    async def _ended(
         self, item: Item, ends: Sequence[Task | WanError], bought: Purchase, word: str, *, whole: bool = True
     ) -> Result:
         """Say what became of an asset; one that is whole goes into the lock in one line with its files."""
@@ -271,30 +265,19 @@ class Works:
         errors = [task_outcome(end, wish) if isinstance(end, Task) else end for end in ends]
         wrong = deciding(errors, wish.signal)
         if len(tasks) < len(ends) or not all(isinstance(task.state, Saved) for task in tasks):
-            return Result(ending=self._unfinished(tasks, errors), tasks=tuple(tasks), error=wrong)
+            return Result(ending=unfinished(tasks, errors, self._held), tasks=tuple(tasks), error=wrong)
         if not whole:
             return Result(ending="stopped", tasks=tuple(tasks), why="nothing more is bought after a failure")
         named = bool(item.asset.fields.get("provider"))
         before = self.books.lock.entries.get(item.asset.id)
         try:
             files = made_files(tasks, self.manifest, self.sight)
-            self.books.finish(item.asset, tasks, files, bought=bought, named=named)
+            call = self.books.finish
+            entry = await self.engine.writing.do(call, item.asset, tasks, files, bought=bought, named=named)
         except StateUnusable as error:  # it is bought and here; the next run finds it in the ledger
             error.charged = "yes"
             return Result(ending="failed", tasks=tuple(tasks), error=error)
+        self.books.finished(before, entry, tasks)
         clear(before.files if before else (), item, self.places, self.books.uses, self.sight)
         kept = tuple(map(told, tasks))
         return Result(ending="made" if word == "made" else "collected", tasks=kept, error=wrong)
-
-    def _unfinished(self, tasks: Sequence[Task], errors: Sequence[WanError | None]) -> Any:
-        wrong = [error for error in errors if error is not None]
-        if not wrong or all(error.exit_code == StillRunning.default_exit for error in wrong):
-            return "pending"
-        if any(error.exit_code == OutcomeUnknown.default_exit for error in wrong):
-            return "failed"
-        interrupted = all(error.exit_code > 128 for error in wrong)  # noqa: PLR2004 - 128 plus a signal
-        if interrupted and any(task.charged != "no" for task in tasks):
-            return "pending"
-        if interrupted or (wrong and all(task.id in self._held for task in tasks)):
-            return "stopped"
-        return "failed"

@@ -1,0 +1,210 @@
+"""What many tasks write is one transaction, and nobody is told of anything before it is durable."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support_engine import Stage, accepted, succeeded
+
+from wan_cli.engine.writing import Writing
+from wan_cli.errors import StateUnusable
+from wan_cli.ledger import Ledger
+from wan_cli.models import Pending, Sending, Task
+
+TASKS = 12
+FULL = StateUnusable("the ledger cannot be written: no space left on device")
+
+
+class Counted:
+    """The syncs of files by Python, and the transactions that SQLite committed."""
+
+    def __init__(self, ledger: Ledger, patch: pytest.MonkeyPatch) -> None:
+        self.syncs = self.commits = 0
+        sync = os.fsync
+
+        def counted(descriptor: int) -> None:
+            self.syncs += 1
+            sync(descriptor)
+
+        def heard(sql: str) -> None:
+            self.commits += sql == "COMMIT"
+
+        patch.setattr(os, "fsync", counted)
+        ledger._storage.db.set_trace_callback(heard)
+
+
+def pending(task: Task) -> Task:
+    """Return the task as one that was accepted."""
+    return replace(task, state=Pending(task_id=f"t-{task.id}"), task_id=f"t-{task.id}", charged="yes")
+
+
+def together(stage: Stage, work: Callable[[Task], Any], tasks: list[Task]) -> list[Any]:
+    """Do something with each task, at the same time."""
+
+    async def all_of_them() -> list[Any]:
+        return await asyncio.gather(*map(work, tasks), return_exceptions=True)
+
+    return list(stage.play(all_of_them()))
+
+
+@pytest.mark.parametrize("count", [1, TASKS])
+def test_what_comes_in_one_turn_is_one_transaction(stage: Stage, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """One sync of the journal and one commit, for one task and for twelve."""
+    tasks = [stage.task() for _ in range(count)]
+    counted = Counted(stage.ledger, monkeypatch)
+    together(stage, lambda task: stage.engine.save(pending(task)), tasks)
+    assert (counted.syncs, counted.commits) == (1, 1)
+    assert all(stage.stored(task).state == pending(task).state for task in tasks)
+
+
+def test_a_task_costs_few_syncs_among_others(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve purchases from plan to file need no more transactions, and no more syncs of the journal, than one."""
+    costs, stage.engine.submits = [], TASKS
+    for count in (1, TASKS):
+        tasks = [stage.task("rivya") for _ in range(count)]
+        stage.script("rivya", *[accepted()] * count, *[succeeded()] * count)
+        counted = Counted(stage.ledger, monkeypatch)
+        ended = together(stage, stage.engine.run, tasks)
+        assert [task.state.kind for task in ended] == ["saved"] * count
+        files = 2 * count  # a picture and its folder
+        costs.append((counted.commits, counted.syncs - files))
+        monkeypatch.undo()
+    assert costs == [(9, 5), (9, 5)]
+
+
+def test_nobody_is_told_before_it_is_durable(stage: Stage, tmp_path: Path) -> None:
+    """A copy of the state folder at that moment has what was written, as a killed process would leave it."""
+    copies = []
+
+    async def written(task: Task) -> None:
+        await stage.engine.note(pending(task))
+        copies.append((task, copy := tmp_path / f"copy-{task.id}"))
+        shutil.copytree(tmp_path / "state", copy)
+
+    together(stage, written, [stage.task() for _ in range(4)])
+    for task, copy in copies:
+        with Ledger.open(copy) as other:
+            assert other.get(task.id).task_id == f"t-{task.id}"
+    assert len(copies) == 4
+
+
+def test_what_is_wrong_with_one_costs_the_others_nothing(stage: Stage) -> None:
+    """Each of several gets what its own call does: a value, or its own error."""
+    tasks = [stage.task() for _ in range(4)]
+    bad = tasks[1]
+    stage.failing.broken["save"] = lambda task: FULL if task.id == bad.id else None
+    sending = [replace(task, state=Sending(at=1.0)) for task in tasks]
+    ended = together(stage, stage.engine.note, sending)
+    assert [type(end) for end in ended] == [Task, StateUnusable, Task, Task]
+    assert [stage.stored(task).state.kind for task in tasks] == ["sending", "new", "sending", "sending"]
+
+
+def test_calls_are_made_in_their_order(stage: Stage) -> None:
+    """Of two transitions of one task in one transaction the later one stands; values come back to who asked."""
+    task = stage.task()
+
+    async def both() -> None:
+        do = stage.engine.writing.do
+        told = await asyncio.gather(
+            do(stage.ledger.claim, task.id), do(stage.ledger.save, replace(task, state=Sending(at=1.0))),
+            do(stage.ledger.save, pending(task)), do(stage.ledger.claim, task.id),
+        )  # fmt: skip
+        assert told == [True, None, None, True]
+
+    stage.play(both())
+    assert stage.stored(task).state.kind == "pending"
+
+
+def test_a_cancellation_loses_nothing_and_comes_afterwards(stage: Stage) -> None:
+    """What was being written is durable at once, what follows without waiting is done, and then it is cancelled."""
+    task, steps = stage.task(), list[str]()
+
+    async def work() -> None:
+        await stage.engine.note(pending(task))
+        steps.append(stage.stored(task).state.kind)
+        await asyncio.sleep(60)
+        steps.append("slept")
+
+    async def cancelled() -> None:
+        working = asyncio.ensure_future(work())
+        await asyncio.sleep(0)
+        working.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await working
+        assert working.cancelled()
+
+    stage.play(cancelled())
+    assert steps == ["pending"]
+
+
+def test_a_result_that_is_being_written_down_is_not_given_up(stage: Stage) -> None:
+    """A signal that comes during the write ends nothing that only had to be written: its result counts."""
+    task = stage.task()
+
+    async def work() -> str:
+        await stage.engine.writing.do(stage.ledger.save, pending(task))
+        return "answered"
+
+    async def stopped() -> str:
+        asyncio.get_running_loop().call_soon(stage.engine.abandon.set)
+        return await stage.engine.unless(stage.engine.abandon, work())
+
+    assert stage.play(stopped()) == "answered"
+
+
+class Killed(BaseException):
+    """Nothing that anybody handles."""
+
+
+@pytest.mark.parametrize("error", [Killed, KeyboardInterrupt])
+def test_nobody_waits_for_ever(stage: Stage, error: type[BaseException]) -> None:
+    """Whatever breaks a transaction is raised, and the calls that are left are made before the loop ends."""
+    tasks = [stage.task() for _ in range(2)]
+    breaks = iter([error])
+
+    def once(_: Task) -> None:
+        for one in breaks:
+            raise one
+
+    stage.failing.broken["save"] = once
+    with pytest.raises(BaseExceptionGroup if error is Killed else error) as caught:
+        stage.play(_grouped([stage.engine.note(pending(task)) for task in tasks]))
+    kinds = [stage.stored(task).state.kind for task in tasks]
+    if error is Killed:
+        assert isinstance(caught.value, BaseExceptionGroup)
+        assert caught.group_contains(Killed)
+    else:
+        assert kinds == ["pending", "pending"]
+
+
+async def _grouped(work: list[Any]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for one in work:
+            group.create_task(one)
+
+
+def test_a_transaction_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More calls than one transaction takes are several, in order."""
+    monkeypatch.setattr("wan_cli.engine.writing.MOST", 2)
+    sizes, made = [], list[int]()
+
+    class Plain:
+        def all_of(self, calls: Any) -> Any:
+            from wan_cli.ledger.group import Ended
+
+            sizes.append(len(calls))
+            return [Ended.of(call) for call in calls]
+
+    async def work() -> None:
+        writing = Writing(Plain)  # type: ignore[arg-type]
+        await asyncio.gather(*(writing.do(made.append, number) for number in range(5)))
+
+    asyncio.run(work())
+    assert (sizes, made) == ([2, 2, 1], [0, 1, 2, 3, 4])

@@ -1,0 +1,52 @@
+"""Signals that the work of an engine is ended by: an event that costs a future where it is watched, and no task."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Stopped(Exception):
+    """A signal asked to stop; the task keeps the state it has."""
+
+
+class Signal:
+    """Something that happens once, and that work may be waiting beside."""
+
+    def __init__(self) -> None:
+        """Begin with a signal that has not come."""
+        self._came = False
+        self._watching: set[asyncio.Future[None]] = set()
+
+    def is_set(self) -> bool:
+        """Tell whether it has come."""
+        return self._came
+
+    def set(self) -> None:
+        """Let it come."""
+        self._came = True
+        for watching in self._watching:
+            if not watching.done():
+                watching.set_result(None)
+
+    async def ends(self, work: Awaitable[T]) -> T:
+        """Await ``work``; when the signal comes before it ends, cancel it and raise :class:`Stopped`."""
+        working, watching = asyncio.ensure_future(work), asyncio.get_running_loop().create_future()
+        self._watching.add(watching)
+        if self._came:
+            watching.set_result(None)
+        try:
+            await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+        finally:
+            self._watching.discard(watching)
+            if not working.done():
+                working.cancel()
+                await asyncio.gather(working, return_exceptions=True)  # one that nobody saw would be told on stderr
+        if working.cancelled() or working.exception() is not None:
+            raise Stopped
+        return working.result()  # it was just writing that down

@@ -1,0 +1,93 @@
+"""What the tasks of one event loop have to write, committed together: one transaction instead of one each.
+
+Nobody goes on before what he asked for is durable. A transaction begins when the loop has brought nothing new for a few
+turns: while its syncs keep the loop, answers to other tasks come in, and what those have to write is the next one. So
+the busier the loop, the more a transaction holds; a task alone waits for nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from wan_cli.ledger.group import Ended
+
+if TYPE_CHECKING:
+    from wan_cli.ledger import Ledger
+
+T = TypeVar("T")
+
+QUIET = 3
+"""Turns of the event loop without anything new to write, after which what there is is written."""
+MOST = 512
+"""Calls in one transaction: its locks keep other processes out, and its syncs keep the loop."""
+
+
+class _Asked:
+    """A call that waits for its transaction."""
+
+    __slots__ = ("call", "done", "ended")
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        self.call = call
+        self.done = asyncio.get_running_loop().create_future()
+        self.ended: Ended | None = None
+
+
+class Writing:
+    """Collects calls of a ledger's methods; ``ledger`` is asked for when they are made."""
+
+    def __init__(self, ledger: Callable[[], Ledger]) -> None:
+        """Begin with nothing to write."""
+        self._ledger = ledger
+        self._asked: list[_Asked] = []
+
+    async def do(self, call: Callable[..., T], *args: object, **named: object) -> T:
+        """Make a call of a method of the ledger, after those before it; return or raise what it does once durable.
+
+        A cancellation meanwhile comes when the caller waits for something else: as if nobody had waited here.
+        """
+        loop, asked = asyncio.get_running_loop(), _Asked(partial(call, *args, **named))
+        self._asked.append(asked)
+        if len(self._asked) == 1:
+            loop.call_soon(self._turn, 1, 0)
+        try:
+            await asked.done
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) is None:
+                raise
+            task.uncancel()
+            loop.call_soon(task.cancel)
+        if asked.ended is None:
+            self.flush()
+        assert asked.ended is not None  # noqa: S101 - flush saw to it
+        return cast("T", asked.ended.result())
+
+    def flush(self) -> None:
+        """Write what was asked for, and let those go on who asked."""
+        while self._asked:
+            asked, self._asked = self._asked[:MOST], self._asked[MOST:]
+            try:
+                ends = self._ledger().all_of([one.call for one in asked])
+            except (SystemExit, KeyboardInterrupt):  # they end the loop, and whoever waits has it written then
+                self._asked = asked + self._asked
+                raise
+            except BaseException as error:  # noqa: BLE001 - a bug; whoever waits must not do so for ever
+                ends = [Ended(error=error)] * len(asked)
+            for one, ended in zip(asked, ends, strict=True):
+                one.ended = ended
+                if not one.done.done():
+                    one.done.set_result(None)
+
+    def _turn(self, seen: int, quiet: int) -> None:
+        """Write when nothing came in the last turns; else see what the next one brings."""
+        waiting = len(self._asked)
+        if not waiting:  # somebody was cancelled, and had it written
+            return
+        quiet = quiet + 1 if waiting == seen else 0
+        if quiet >= QUIET or waiting >= MOST:
+            self.flush()
+        else:
+            asyncio.get_running_loop().call_soon(self._turn, waiting, quiet)
