@@ -92,15 +92,6 @@ def test_only_an_earlier_failed_download_is_asked_about(stage: Stage, said: dict
     assert len(stage.apis[provider].sent) == asked
 
 
-def test_a_ledger_that_cannot_tell_of_an_earlier_failure_is_no_reason_to_stop(stage: Stage) -> None:
-    """Then it counts as a first failure."""
-    task, calls = done(stage, trouble=FAILED), iter([None])
-    stage.failing.broken["get"] = lambda _: next(calls, StateUnusable("no"))
-    stage.fetcher.script[URL.format(1)] = [DownloadFailed("no")]
-    assert stage.run(task).state.kind == "done"
-    assert stage.apis["rivya"].sent == []
-
-
 @pytest.mark.parametrize(
     ("fault", "earlier", "says"),
     [(GONE, None, "the result's address expired; "), (DownloadFailed("no such host"), FAILED, "no such host; ")],

@@ -50,7 +50,7 @@ async def deliver(engine: Engine, task: Task) -> Task:
     """From ``Done``: bring every result to disk. One that fails never takes another with it (reliability.md D19)."""
     if isinstance(task.state, Done) and not task.state.outputs:  # an answer that was all, and is empty (R11)
         return await engine.save(replace(task, state=Lost(code="task_vanished", message="the answer names no result")))
-    again = _failed_before(engine, task)
+    again = task.task_id is not None and task.id in engine.missed
     results, task = await _round(engine, task)
     refused = any(result.expired for result in results)
     failed = next((result.error for result in results if isinstance(result.error, DownloadFailed)), None)
@@ -70,15 +70,6 @@ async def deliver(engine: Engine, task: Task) -> Task:
     if all(result.over for result in broken) and len(broken) == len(results):
         return await engine.save(replace(task, state=Lost(code="result_expired", message=error.message), trouble=None))
     return await engine.trouble(task, error.code, error.message)
-
-
-def _failed_before(engine: Engine, task: Task) -> bool:
-    """Tell whether an earlier command could not fetch the results either: their host may have moved meanwhile."""
-    try:
-        trouble = engine.ledger.get(task.id).trouble
-    except WanError:
-        return False
-    return task.task_id is not None and trouble is not None and trouble.code == DownloadFailed.code
 
 
 async def _round(engine: Engine, task: Task) -> tuple[list[_Fetched], Task]:

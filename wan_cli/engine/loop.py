@@ -26,7 +26,7 @@ from wan_cli.engine.rescue import Rescue
 from wan_cli.engine.signals import Signal, Stopped
 from wan_cli.engine.waiting import DEADLINES_S
 from wan_cli.engine.writing import Writing
-from wan_cli.errors import Charged, StateUnusable, WanError
+from wan_cli.errors import Charged, DownloadFailed, StateUnusable, WanError
 from wan_cli.models import Event, Failed, Reporter, Task, TaskChanged, Warned
 from wan_cli.registry import capabilities
 from wan_cli.transport.retry import Repeats
@@ -81,6 +81,8 @@ class Engine:
     _uploads: WeakValueDictionary[tuple[str, str], asyncio.Lock] = field(default_factory=WeakValueDictionary)
     _unsaved: dict[str, Task] = field(default_factory=dict)
     """What the ledger could not take, by the task's id; ``rescue`` writes that down elsewhere."""
+    missed: set[str] = field(default_factory=set)
+    """Tasks whose results an earlier command could not fetch: their host may have moved meanwhile."""
     rescue: Rescue = field(default_factory=Rescue)
     repeats: Repeats = field(default_factory=Repeats)
     foresight: Foresight = field(default_factory=Foresight)
@@ -167,13 +169,14 @@ class Engine:
             return True, replace(task, charged="no", submitted_at=None)
         return True, self._merged(stored, task)
 
-    @staticmethod
-    def _merged(stored: Task, wanted: Task) -> Task:
+    def _merged(self, stored: Task, wanted: Task) -> Task:
         """Return what the ledger has, since another process may have taken the task further; the aim is this call's.
 
         The job is this call's too, for the ledger may hold hashes of its texts, unless it moved to another provider.
         A task that has ended is only collected again where its files were missed: then it says when it ended.
         """
+        if stored.trouble is not None and stored.trouble.code == DownloadFailed.code:
+            self.missed.add(stored.id)
         ended = stored.state.kind in ("saved", "lost")
         reopened = ended and wanted.state.kind == "pending" and wanted.finished_at is not None
         state = wanted.state if reopened else stored.state
