@@ -530,3 +530,16 @@ def test_a_key_command_that_hangs_is_stopped(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("wan_cli.config.keys.KEY_COMMAND_S", 0.05)
     with pytest.raises(ConfigInvalid, match="TimeoutExpired"):
         run_key_command([sys.executable, "-c", "import time; time.sleep(5)"])
+
+
+@pytest.mark.parametrize("command", ['"pass \'x"', "[]", '[""]', "\"''\""])
+def test_a_key_command_is_one(place: Place, command: str) -> None:
+    """A command that no shell could split, or that is empty, is an error of the set-up that names its place."""
+    place.user(f"[providers.rivya]\nkey_command = {command}\n")
+    assert "key_command" in place.invalid(place.account).message
+
+
+def test_a_key_command_with_a_null_byte_says_so(place: Place) -> None:
+    """A word that no system takes is an error of the set-up."""
+    place.user('[providers.rivya]\nkey_command = ["pass", "a\\u0000b"]\n')
+    assert "ValueError" in place.invalid(place.account().secret).message

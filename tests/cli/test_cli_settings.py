@@ -57,7 +57,7 @@ def test_where_keys_come_from(cli: Cli) -> None:
     assert set(BUILTIN) <= found.keys()
     assert found["rivya"] == {
         "provider": "rivya", "key": "RIVYA_API_KEY", "origin": "https://rivya.ai", "base_url": "https://rivya.ai",
-        "base_url_source": "the default", "problem": None,
+        "base_url_source": "the default", "problem": None, "stored": None, "source": "RIVYA_API_KEY",
     }  # fmt: skip
     assert found["modelverse"]["key"] == f"MODELVERSE_API_KEY_FILE ({path})"
     assert found["yunwu"]["key"] is None

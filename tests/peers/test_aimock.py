@@ -107,6 +107,16 @@ def test_an_edit(wan: Customer, aimock: Peer, pictures: tuple[str, ...]) -> None
     assert request["body"]["messages"] == [{"role": "user", "content": "make it blue"}]
 
 
+def test_a_probe_buys_nothing(wan: Customer, aimock: Peer) -> None:
+    """Aimock would draw for any prompt, and refuses every request of a probe, which says what cannot be known."""
+    ran = wan.machine.run("doctor", "--probe", "--json")
+    assert ran.code == 0, ran
+    asked = [request for request in arrived(aimock) if request["method"] == "POST"]
+    assert {request["response"]["status"] for request in asked} == {400}
+    told = {row["finding"].partition(":")[0]: row["ok"] for row in ran.json["doctor"] if row["check"] == "gateway"}
+    assert told == {"models": True, "edits": True, "response_format": None, "image_field": None, "size_separator": None}
+
+
 def test_fewer_than_asked(wan: Customer, aimock: Peer) -> None:
     """A server that answers two with one leaves one file and exit 11; the other is not bought again."""
     ran = wan("generate", "two cranes", "-n", "2", "-o", "crane.png")

@@ -96,6 +96,20 @@ def test_the_judge_judges(prism: Peer) -> None:
     assert prism.ask("POST", "/v1/images/generations", key=None, json={"prompt": "a"}).status_code == 401
 
 
+def test_what_it_takes_is_learnt(wan: Customer, prism: Peer) -> None:
+    """--probe finds from refusals alone that Prism takes ``image`` only, and edits with several pictures work then."""
+    sold = prism.said.count(PASSED)
+    ran = wan.machine.run("doctor", "--probe", "-p", "openai", "--json")
+    assert ran.code == 0, ran
+    assert prism.said.count(PASSED) == sold, "no request of the probe may pass"
+    learnt = [
+        row["finding"].partition(" (")[0] for row in ran.json["doctor"] if row["check"] == "gateway" and row["ok"]
+    ]
+    assert learnt == ["edits: yes", "response_format: url, b64_json", "image_field: image"]
+    assert wan("edit", "a.png", "b.png", "put them side by side", "-o", "out/").code == 12
+    assert prism.said.count(PASSED) == sold + 1
+
+
 def test_several_pictures(wan: Customer, prism: Peer) -> None:
     """``image[]``, which OpenAI's own SDKs send, is not in OpenAI's description; the switch sends ``image``."""
     words = ("edit", "a.png", "b.png", "put them side by side", "-o", "out/")

@@ -53,7 +53,8 @@ class App:
     buying: bool = False
     """A purchase may be under way: what Ctrl-C ends from here on may have cost something."""
     _ledger: Ledger | None = None
-    _keys: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+    """The keys that this run knows, by provider."""
 
     @classmethod
     def standard(cls) -> App:
@@ -186,14 +187,14 @@ class App:
 
     def secret(self, provider: str) -> str:
         """Return the provider's key, read once."""
-        if provider not in self._keys:
-            self._keys[provider] = self.account(provider).secret()
-        return self._keys[provider]
+        if provider not in self.keys:
+            self.keys[provider] = self.account(provider).secret()
+        return self.keys[provider]
 
     @property
     def keys_read(self) -> frozenset[str]:
         """The keys that this run has read, for what must not show them."""
-        return frozenset(self._keys.values())
+        return frozenset(self.keys.values())
 
     def key_print(self, provider: str) -> str:
         """Return a fingerprint of the key, so that a task of another account is noticed (reliability.md T11)."""
@@ -213,12 +214,13 @@ class App:
 
     def provider(self, name: str) -> Any:
         """Build a provider's adapter. Raises ``ConfigInvalid`` for a quirk it does not know."""
+        from wan_cli.cli.gateways import with_learnt
         from wan_cli.providers import load
 
         account, adapter = self.account(name), load(name)
         if wrong := adapter.quirk_fault(account.quirks):
             raise ConfigInvalid(f"[providers.{name}] {wrong}", hint=f"edit {self.config.user_file}")
-        return adapter(account.base_url, account.quirks)
+        return adapter(account.base_url, with_learnt(self, account, adapter))
 
     def service(self, name: str) -> Service:
         """Build a provider's adapter with the clients bound to its origin."""

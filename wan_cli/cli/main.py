@@ -38,7 +38,7 @@ COMMANDS = {
     "render": "Render a project's assets from one file: what is missing, stale or changed.",
     "keep": "Put something already made into manifest and lock, without buying it again.",
     "models": "Show providers, models, options, limits and prices.",
-    "auth": "Show where keys come from.",
+    "auth": "Keep and remove keys, and show where each comes from.",
     "config": "Show the effective settings.",
     "doctor": "Check keys, network, clock, state folder, ledger and tasks.",
     "sandbox": "Serve the offline provider on a port, until Ctrl-C.",

@@ -1,12 +1,12 @@
-"""``wan auth list`` and ``wan config show``: what is in force, and where it was set. A key itself is never shown."""
+"""``wan config show``: what is in force, and where it was set. A key itself is never shown."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from wan_cli.config import USUAL_JOBS, config_path, state_folder
-from wan_cli.errors import UsageError, WanError
-from wan_cli.registry import ORDER, capabilities, names
+from wan_cli.errors import UsageError
+from wan_cli.registry import ORDER
 from wan_cli.text import one_line
 from wan_cli.transport.redact import redact
 from wan_cli.ui.tables import table
@@ -16,40 +16,8 @@ if TYPE_CHECKING:
     from wan_cli.cli.options import Talk
     from wan_cli.config import Config
 
-KEY_COLUMNS = ("provider", "key", "origin", "base_url", "base_url_source", "problem")
 SETTING_COLUMNS = ("setting", "value", "source")
 BUILT_IN = "built-in"
-
-
-def keys(app: App, action: str, options: Talk) -> int:
-    """List each provider's key: where it comes from, the origin it is bound to, and what stands in its way."""
-    if action != "list":
-        raise UsageError(f"wan auth {one_line(action)}: the action is list", hint="wan auth list")
-    app.use(sandbox=options.sandbox, quiet=options.quiet)
-    rows = [_key_row(app, name) for name in names()]
-    app.command = "auth list"
-    if app.say_json == "json":
-        return app.emit([], None, 0, auth=rows)
-    table(rows, KEY_COLUMNS, app.streams)
-    return 0
-
-
-def _key_row(app: App, name: str) -> dict[str, Any]:
-    row: dict[str, Any] = dict.fromkeys(KEY_COLUMNS)
-    row["provider"] = name
-    try:
-        account = app.account(name)
-    except WanError as error:
-        return {**row, "problem": error.message}
-    row |= {"base_url": account.base_url, "base_url_source": account.base_source}
-    if account.open:
-        return {**row, "key": "none needed"}
-    if account.key is None:
-        return {**row, "problem": f"{capabilities(name).key_env} is not set"}
-    row |= {"key": account.key.source, "origin": account.key.origin}
-    if account.key.origin != account.origin:
-        row["problem"] = f"the base URL is {account.origin}, so this key is not sent"
-    return row
 
 
 def settings(app: App, action: str, options: Talk) -> int:
@@ -69,6 +37,9 @@ def settings(app: App, action: str, options: Talk) -> int:
     for name, entry in config.tables.items():
         said = {key: _harmless(name, key, value) for key, value in entry.model_dump(exclude_defaults=True).items()}
         found += [(f"providers.{name}.{key}", value, user) for key, value in said.items()]
+    from wan_cli.cli import gateways
+
+    found += gateways.settings(app)
     sandbox = BUILT_IN if not app.sandbox else "--sandbox" if options.sandbox else "WAN_SANDBOX"
     found.append(("sandbox", app.sandbox, sandbox))
     state = "WAN_STATE_DIR" if app.env.get("WAN_STATE_DIR") else BUILT_IN

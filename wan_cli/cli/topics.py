@@ -124,7 +124,9 @@ def _environment() -> str:
         "  WAN_CONFIG           the configuration file",
         "  WAN_STATE_DIR        the folder of the ledger",
         "  HTTPS_PROXY NO_PROXY SSL_CERT_FILE NO_COLOR FORCE_COLOR",
-        "", "A key of the environment goes with the environment's (or the default) base URL only.", "",
+        "", "A key of the environment goes with the environment's (or the default) base URL only. One that",
+        "wan auth set keeps goes to the origin it was set for, and is used where neither the environment",
+        "nor the configuration has one.", "",
     ]  # fmt: skip
     return "\n".join(lines)
 

@@ -1,16 +1,15 @@
 """Keys: where each comes from, and the one origin it may be sent to.
 
 Threats S3, S17 and S19 of reliability.md. A key of the environment goes with the environment's (or the default) base
-URL; a key that the user's file names goes with the base URL of the same table. No flag takes a key's value.
+URL; a key that the user's file names goes with the base URL of the same table; one that ``wan auth set`` keeps goes to
+the origin it was set for, and stands behind both. No flag takes a key's value.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
 import shlex
-import stat
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,8 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from wan_cli.catalog import Capabilities
+from wan_cli.config import stored
+from wan_cli.config.private import read_private
 from wan_cli.config.settings import Config
 from wan_cli.errors import ConfigInvalid, KeyMissing, KeyOrigin
 from wan_cli.registry import capabilities
@@ -39,6 +40,8 @@ class Key:
     source: str
     origin: str
     read: Callable[[], str] = field(repr=False)
+    remedy: str = ""
+    """The command after the one that would have sent it elsewhere; "" is a change of the configuration."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +75,8 @@ class Account:
             raise KeyOrigin(
                 f"the key from {self.key.source} belongs to {self.key.origin}; the base URL from {self.base_source} "
                 f"is {self.origin}",
-                hint=f"set base_url and key_env, key_file or key_command together in [providers.{self.provider}]",
+                hint=self.key.remedy
+                or f"set base_url and key_env, key_file or key_command together in [providers.{self.provider}]",
             )
         return self.key.read()
 
@@ -106,6 +110,8 @@ def account(name: str, config: Config) -> Account:
     key, own = _env_key(offered, config), _file_key(offered, config, base_in_file)
     if own and ((table and table.key_env) or key is None or key.origin != origin_of(base_url)):
         key = own  # else the environment's stands before it (interface.md, section 8)
+    if key is None or key.origin != origin_of(base_url):
+        key = _stored_key(name, origin_of(base_url)) or key or _stored_key(name)
     return Account(
         provider=name, base_url=base_url, base_source=base_source, key=key, open=bool(table and table.auth == "none"),
         quirks=table.quirks if table else {},
@@ -195,10 +201,31 @@ def _file_key(offered: Capabilities, config: Config, base_url: str) -> Key | Non
     if table.key_file:
         path = Path(table.key_file).expanduser()
         return Key(f"{where} key_file {path}", origin, lambda: read_key_file(path))
-    if table.key_command:
-        command = table.key_command if isinstance(table.key_command, list) else shlex.split(table.key_command)
-        return Key(f"{where} key_command {command[0]}", origin, lambda: run_key_command(command))
+    if table.key_command is not None:
+        command = _words(table.key_command, f"{where} key_command in {config.user_file}")
+        return Key(f"{where} key_command {one_line(command[0])}", origin, lambda: run_key_command(command))
     return None
+
+
+def _words(command: str | list[str], where: str) -> list[str]:
+    """Return a key command's words; a text is split as a shell would, and no shell takes part."""
+    try:
+        words = command if isinstance(command, list) else shlex.split(command)
+    except ValueError as error:
+        raise ConfigInvalid(f"{where} cannot be split: {error}", hint="write it as a list of words") from error
+    if not words or not words[0]:
+        raise ConfigInvalid(f"{where} names no command", hint="wan auth list")
+    return words
+
+
+def _stored_key(provider: str, origin: str | None = None) -> Key | None:
+    """Return the key that ``wan auth set`` keeps for ``origin``; without one, the first that it keeps at all."""
+    found = stored.find(provider, origin) if origin else next(stored.every(provider), None)
+    if found is None:
+        return None
+    return Key(
+        found.source, found.origin, lambda: clean(found.read(), found.source), remedy=f"wan auth set {found.provider}"
+    )  # fmt: skip
 
 
 def clean(value: str, source: str) -> str:
@@ -210,20 +237,8 @@ def clean(value: str, source: str) -> str:
 
 
 def read_key_file(path: Path) -> str:
-    """Read a key file. Raises ``ConfigInvalid`` where others may read it (reliability.md C02), as ssh does."""
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            info = os.fstat(file.fileno())
-            # a container's secret is owned by root and readable by its group; anything else has to be 0600
-            own = not hasattr(os, "getuid") or info.st_uid == os.getuid()  # Windows has no such modes
-            loose = os.name == "posix" and stat.S_IMODE(info.st_mode) & (0o077 if own else 0o007)
-            if loose and not str(path).startswith("/run/secrets/"):
-                raise ConfigInvalid(
-                    f"the key file {path} can be read by others", hint=f"chmod 600 {shlex.quote(str(path))}"
-                )
-            return clean(file.read(65_536), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigInvalid(f"the key file {path} cannot be read: {one_line(str(error))}") from error
+    """Read a key file. Raises ``ConfigInvalid`` where others may read it (reliability.md C02)."""
+    return clean(read_private(path), str(path))
 
 
 def run_key_command(command: list[str]) -> str:
@@ -232,7 +247,7 @@ def run_key_command(command: list[str]) -> str:
         done = subprocess.run(  # noqa: S603 - the user's own file names it; no shell takes part
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=KEY_COMMAND_S, check=True, text=True
         )
-    except (OSError, subprocess.SubprocessError, UnicodeDecodeError) as error:
+    except (OSError, subprocess.SubprocessError, ValueError) as error:  # also: no text, a word with a null byte
         reason = (
             f"exit {error.returncode}" if isinstance(error, subprocess.CalledProcessError) else type(error).__name__
         )

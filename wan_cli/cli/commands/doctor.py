@@ -16,6 +16,13 @@ class Examining(Talk):
         bool, typer.Option("--repair", help="Mend permissions and a damaged ledger; the old files are kept.")
     ] = False
     offline: Annotated[bool, typer.Option("--offline", help="Ask no provider.")] = False
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Learn what OpenAI-compatible gateways accept; nothing is bought.")
+    ] = False
+    forget: Annotated[bool, typer.Option("--forget", help="Forget what --probe learnt.")] = False
+    provider: Annotated[
+        str | None, typer.Option("--provider", "-p", metavar="NAME", help="The gateway for --probe and --forget.")
+    ] = None
 
 
 @with_options(Examining)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wan_cli.cli.doctor import network, setup, state, work
+from wan_cli.cli.doctor import gateway, network, setup, state, work
 from wan_cli.cli.doctor.finding import Finding, fine, skipped, verdict, wrong
 from wan_cli.errors import ConfigInvalid, SetupError, StateUnusable, WanError
 from wan_cli.text import one_line
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def doctor(app: App, options: Examining) -> int:
     """Print a finding for each thing that a purchase depends on; 3 when one of them stops purchases."""
     broken = _settled(app, options)
+    gateway.check_call(options)
     found = [*_examined(app, options, broken)]
     error = verdict(found)
     code = error.exit_code if error else 0
@@ -78,6 +79,7 @@ def _examined(app: App, options: Examining, broken: WanError | None) -> Iterator
     except StateUnusable as error:
         yield wrong("state", "state folder", error.message, error.hint)
         return
+    yield from gateway.gateway(app, options, usable)
     if options.repair:
         yield from _mended(app, place)
     yield from _stored(app, place)

@@ -1,0 +1,56 @@
+"""Files that only their owner may read: refused where others can, written so that others never could.
+
+Threat S19 and fault C02 of reliability.md.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from wan_cli.errors import ConfigInvalid
+from wan_cli.text import one_line
+
+LARGEST = 65_536
+"""Characters of a file with a key; a key has some hundreds."""
+
+
+def read_private(path: Path) -> str:
+    """Return the text of a key file. Raises ``ConfigInvalid`` where others may read it, as ssh does."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            info = os.fstat(file.fileno())
+            # a container's secret is owned by root and readable by its group; anything else has to be 0600
+            own = not hasattr(os, "getuid") or info.st_uid == os.getuid()  # Windows has no such modes
+            loose = os.name == "posix" and stat.S_IMODE(info.st_mode) & (0o077 if own else 0o007)
+            if loose and not str(path).startswith("/run/secrets/"):
+                raise ConfigInvalid(
+                    f"the key file {path} can be read by others", hint=f"chmod 600 {shlex.quote(str(path))}"
+                )
+            return file.read(LARGEST)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigInvalid(f"the key file {path} cannot be read: {one_line(str(error))}") from error
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write ``text`` to ``path``, whole or not at all: a new file (0600) takes the name when it is on disk.
+
+    Folders that are missing are made (0700). Raises ``OSError``.
+    """
+    for folder in (path.parent.parent, path.parent):  # a mode is for the last folder that is made only
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)  # 0600, a new name, no link
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        with suppress(OSError):
+            Path(name).unlink()
+        raise
