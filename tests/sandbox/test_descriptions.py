@@ -95,10 +95,18 @@ def test_the_document_is_one(provider: str) -> None:
         )
 
 
+def needed(provider: str, method: str, path: str) -> dict[str, str]:
+    """Return the headers without which an operation refuses every request."""
+    operation = document(provider)["paths"].get(path, {}).get(method.lower(), {})
+    there = [part for part in operation.get("parameters", ()) if part["in"] == "header" and part.get("required")]
+    return {part["name"]: part["schema"]["const"] for part in there if "const" in part["schema"]}
+
+
 def ask(world: World, contract: str, method: str, path: str, **parts: Any) -> httpx.Response:
     """Send one request to a contract with its key, and read the answer."""
     url = f"https://{CONTRACTS[contract].HOSTS[0]}{path}"
-    headers = {"Authorization": f"Bearer {CONTRACTS[contract].KEY}", **parts.pop("headers", {})}
+    headers = {"Authorization": f"Bearer {CONTRACTS[contract].KEY}", **needed(contract, method, path)}
+    headers |= parts.pop("headers", {})
 
     async def send() -> httpx.Response:
         async with httpx.AsyncClient(transport=InProcess(world, contract)) as client:
@@ -119,6 +127,7 @@ ORDERS = {
     "yunwu": "/v1/images/generations",
     "openai": "/v1/images/generations",
     "toapis": "/v1/videos/generations",
+    "dashscope": "/api/v1/services/aigc/video-generation/video-synthesis",
 }
 GOOD: dict[str, list[dict[str, Any]]] = {
     "rivya": [
@@ -151,7 +160,16 @@ GOOD: dict[str, list[dict[str, Any]]] = {
         {"model": "wan2.6", "prompt": "p", "duration": 10},
         {"model": "wan-2-7-video", "prompt": "p", "duration": 3},
     ],
-}
+    "dashscope": [
+        {"model": "wan2.7-t2v", "input": {"prompt": "p"}},
+        {"model": "wan2.7-t2v-2026-06-12", "input": {"prompt": "p"}, "parameters": {"ratio": "1:1", "duration": 15}},
+        {"model": "wan2.7-i2v", "input": {"media": [{"type": "first_clip", "url": "https://example.com/a.mp4"}]}},
+        {
+            "model": "wan2.7-videoedit", "input": {"media": [{"type": "video", "url": "https://example.com/a.mp4"}]},
+            "parameters": {"duration": 0, "audio_setting": "origin"},
+        },
+    ],
+}  # fmt: skip
 BAD: dict[str, list[Any]] = {
     "rivya": [
         [], {}, {"model": "wan-2-7-image"}, {"model": "x", "prompt": "p"}, {"model": "wan-2-7-image", "prompt": ""},
@@ -195,6 +213,28 @@ BAD: dict[str, list[Any]] = {
         {"model": "wan2.6", "prompt": "p", "image_urls": ["https://example.com/a.png"], "aspect_ratio": "16:9"},
         {"model": "wan-2-7-video", "mode": "text-to-video", "input": {"prompt": "p"}, "prompt": "p"},
     ],
+    "dashscope": [
+        [], {}, {"model": "wan2.7-t2v"}, {"model": "x", "input": {"prompt": "p"}},
+        {"model": "wan2.7-t2v", "input": {"prompt": ""}}, {"model": "wan2.7-t2v", "input": {"prompt": "p"}, "n": 1},
+        {"model": "wan2.7-image", "input": {"prompt": "p"}}, {"model": "wan2.7-i2v", "input": {"prompt": "p"}},
+        {"model": "wan2.7-t2v", "input": {"prompt": "p"}, "parameters": {"resolution": "720p"}},
+        {"model": "wan2.7-t2v", "input": {"prompt": "p"}, "parameters": {"duration": "5"}},
+        {"model": "wan2.7-t2v", "input": {"prompt": "p"}, "parameters": {"audio_setting": "auto"}},
+        {"model": "wan2.7-t2v", "input": {"prompt": "p", "img_url": "https://example.com/a.png"}},
+        {
+            "model": "wan2.7-i2v", "input": {"media": [{"type": "first_frame", "url": "https://example.com/a.png"}]},
+            "parameters": {"ratio": "16:9"},
+        },
+        {
+            "model": "wan2.7-videoedit", "input": {"media": [{"type": "video", "url": "https://example.com/a.mp4"}]},
+            "parameters": {"duration": 1},
+        },
+        {"model": "wan2.7-videoedit", "input": {"media": [{"type": "video", "url": "data:video/mp4;base64,AAAA"}]}},
+        {
+            "model": "wan2.7-r2v",
+            "input": {"prompt": "p", "media": [{"type": "last_frame", "url": "https://example.com/a.png"}]},
+        },
+    ],
 }  # fmt: skip
 
 
@@ -235,6 +275,19 @@ FOLLOWED = [
     (
         "modelverse", "/v1/tasks/submit", {"model": "wan2.7-image", "input": {"prompt": "{}"}},
         "/v1/tasks/status?task_id={}", "output.task_id",
+    ),
+    *(
+        (
+            "dashscope", f"/api/v1/services/aigc/{path}", {"model": model, "input": said}, "/api/v1/tasks/{}",
+            "output.task_id",
+        )
+        for path, model, said in (
+            ("video-generation/video-synthesis", "wan2.7-t2v", {"prompt": "{}"}),
+            (
+                "image-generation/generation", "wan2.7-image",
+                {"messages": [{"role": "user", "content": [{"text": "{}"}]}]},
+            ),
+        )
     ),
 ]  # fmt: skip
 

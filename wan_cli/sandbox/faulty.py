@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 Handle = Callable[[httpx.Request, "World"], httpx.Response]
 
 _UPLOADS = re.compile(r"/(files|uploads)(/|$)")
+_POLICIES = "/api/v1/uploads"  # DashScope's, asked for before each upload
+_QUESTIONS = re.compile(r"/tasks/[^/]+/cancel")  # which orders nothing
 _PROMPT_PART = re.compile(rb'(name="prompt"[^\r\n]*\r\n(?:[^\r\n]+\r\n)*\r\n)[^\r\n]+')
 _PAGE = b"<!doctype html>\n<html><head><title>Sign in</title></head><body><h1>Welcome</h1></body></html>\n"
 _MANY = 2
@@ -145,11 +147,14 @@ class Faulty:
 
 
 def _place(request: httpx.Request, contract: str) -> Place:
+    path = request.url.path
     if contract == "results":
-        return "download"
-    if request.method != "POST":
+        return "upload" if request.method == "POST" else "download"
+    if path.endswith(_POLICIES):
+        return "upload"
+    if request.method != "POST" or _QUESTIONS.search(path):
         return "poll"
-    return "upload" if _UPLOADS.search(request.url.path) else "submit"
+    return "upload" if _UPLOADS.search(path) else "submit"
 
 
 class _Bent:
@@ -204,10 +209,19 @@ def _steered(request: httpx.Request, word: str) -> httpx.Request:
 
 
 def _replace_prompt(sent: Any, steer: str) -> None:
-    """Set `prompt` at the top or below `input`, wherever a text is there."""
-    for home in (sent, sent.get("input") if isinstance(sent, dict) else None):
+    """Set `prompt` at the top or below `input` and each text of a message, wherever one is, or media without one."""
+    inner = sent.get("input") if isinstance(sent, dict) else None
+    for home in (sent, inner):
         if isinstance(home, dict) and isinstance(home.get("prompt"), str) and home["prompt"]:
             home["prompt"] = steer
+    if isinstance(inner, dict) and isinstance(inner.get("media"), list) and not inner.get("prompt"):
+        inner["prompt"] = steer
+    messages = inner.get("messages") if isinstance(inner, dict) else None
+    for message in messages if isinstance(messages, list) else ():
+        contents = message.get("content") if isinstance(message, dict) else None
+        for item in contents if isinstance(contents, list) else ():
+            if isinstance(item, dict) and isinstance(item.get("text"), str) and item["text"]:
+                item["text"] = steer
 
 
 def _jpeg(png: bytes) -> bytes | None:

@@ -9,6 +9,7 @@ from collections import Counter
 from io import BytesIO
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from wan_cli.media.movie import movie_facts
 from wan_cli.sandbox.records import Clip
 
 if TYPE_CHECKING:
@@ -103,14 +104,15 @@ def nearest_ratio(shape: tuple[int, int]) -> str:
 
 
 def shape_of(data: bytes) -> tuple[int, int]:
-    """Return width and height of a picture; 16x9 for what is none (a video, whose shape needs the [video] extra)."""
+    """Return width and height of a picture, or of an MP4 by its boxes; 16x9 for what is neither."""
     from PIL import Image
 
     try:
         with Image.open(BytesIO(data)) as image:
             return image.size
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning):
-        return 16, 9
+        facts = movie_facts(BytesIO(data))
+        return facts.width or 16, facts.height or 9
 
 
 class Shoot(NamedTuple):
@@ -147,5 +149,5 @@ def clip(shoot: Shoot, world: World, *, seed: int) -> Clip:
 
 
 def ratio_of(clip_: Clip) -> str:
-    """Return the ratio a clip has, for a receipt."""
-    return next(r for sizes in SIZES.values() for r, size in sizes.items() if size == (clip_.width, clip_.height))
+    """Return the ratio a clip has, for a receipt; the nearest, where a fault made it of another size."""
+    return nearest_ratio((clip_.width, clip_.height))

@@ -118,7 +118,7 @@ def usage(clip_: Clip) -> dict[str, Any]:
         "duration": clip_.seconds,
         "output_video_duration": clip_.seconds,
         "video_count": 1,
-        "SR": next(int(name[:-1]) for name, sizes in filming.SIZES.items() if size in sizes.values()),
+        "SR": next((int(name[:-1]) for name, sizes in filming.SIZES.items() if size in sizes.values()), 720),
         "ratio": filming.ratio_of(clip_),
     }
 

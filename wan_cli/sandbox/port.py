@@ -1,7 +1,8 @@
 """The sandbox on a port, as an ASGI application: each contract below its own name, and the results beside them.
 
     /<provider>/...           the contract; /<provider>/openapi.json describes it
-    /results/..., /files/...  the file host
+    /alibailian/..., /wan/... DashScope as relays pass it on, also below /dashscope
+    /results/..., /files/...  the file host, and /oss, where DashScope's uploads are posted
     /                         base URLs and test keys, as JSON
 
 It needs no server of a particular kind, but somebody who can hang up: no ASGI message closes a connection.
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from wan_cli.sandbox import dashscope
 from wan_cli.sandbox.faulty import Answer, DroppedError, Faulty
 from wan_cli.sandbox.transport import CONTRACTS, results
 from wan_cli.sandbox.world import NeedsExtraError, World
@@ -132,14 +134,16 @@ class Port:
         world, faulty = self._at(headers.get("host", ""))
         _, name, *rest = path.split("/", 2)
         below = f"/{rest[0]}" if rest else "/"
-        if name in ("results", "files"):
+        if name in ("results", "files", "oss"):
             contract, handle, below = "results", results, path
+        elif name in dashscope.PREFIXES:
+            contract, handle = dashscope.NAME, dashscope.handle
         elif name in CONTRACTS:
             contract, handle = name, CONTRACTS[name].handle
         else:
             return Answer(self._elsewhere(path, world))
         if contract != "results" and below == "/openapi.json":
-            return Answer(_described(name, base_urls(world.public_url)[name]))
+            return Answer(_described(contract, base_urls(world.public_url)[contract]))
         url = f"{world.public_url}{below}{f'?{query}' if query else ''}"
         request = httpx.Request(scope["method"], url, headers=headers, content=body)
         try:

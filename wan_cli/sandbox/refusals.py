@@ -1,12 +1,14 @@
 """How each contract says "later" and "broken": the envelopes of the faults 429 and 500, and the file host's own.
 
-Sources: `contracts.md` 1.6 (Rivya), 2.6 (Modelverse), 3.4 (new-api), 4.5 (ToAPIs), 6.1 (OpenAI). Where no code is
+Sources: `contracts.md` 1.6 (Rivya), 2.6 (Modelverse), 3.4 (new-api), 4.5 (ToAPIs), 5.6 (DashScope, whose envelope is
+flat), 6.1 (OpenAI). Where no code is
 documented for the status, the nearest that is: Rivya has none for a 500, new-api none of its own for a 429.
 """
 
 from __future__ import annotations
 
 import secrets
+import uuid
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -22,6 +24,9 @@ def refusal(contract: str, status: int, *, retry_after: float | None = None) -> 
     message = _LATER if later else _BROKEN
     if contract == "results":
         response = oss_refusal(status, "Throttling" if later else "InternalError", message)
+    elif contract == "dashscope":
+        code = "Throttling.RateQuota" if later else "InternalError"
+        response = httpx.Response(status, json={"code": code, "message": message, "request_id": str(uuid.uuid4())})
     else:
         response = httpx.Response(status, json={"error": _error(contract, message, later=later)})
     if retry_after is not None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import httpx
 
 from wan_cli.errors import ConfigInvalid
-from wan_cli.sandbox import modelverse, openai, rivya, toapis, yunwu
+from wan_cli.sandbox import dashscope, dashscope_uploads, modelverse, openai, rivya, toapis, yunwu
 from wan_cli.sandbox.faulty import Answer, DroppedError, Faulty
 from wan_cli.sandbox.refusals import oss_refusal
 from wan_cli.sandbox.world import LinkRefusedError, NeedsExtraError
@@ -51,6 +51,7 @@ CONTRACTS: Mapping[str, Contract] = MappingProxyType(
         modelverse.NAME: modelverse,
         yunwu.NAME: yunwu,
         toapis.NAME: toapis,
+        dashscope.NAME: dashscope,
         openai.NAME: openai,
     }
 )
@@ -130,10 +131,13 @@ def results(request: httpx.Request, world: World) -> httpx.Response:
     """Serve a signed result link or an uploaded file, whole or in part (RFC 9110 section 14, one range).
 
     Refusals are XML like that of Alibaba OSS, where Wan's results really are: 403 for a forged or old link, 404, 405.
+    Files for DashScope come in here as well, by a form; they are for the models alone, and cannot be fetched.
     """
+    path = request.url.path.removeprefix(httpx.URL(world.public_url).path.rstrip("/"))
+    if path.rstrip("/") == dashscope_uploads.PLACE:
+        return dashscope_uploads.receive(request, world)
     if request.method != "GET":
         return oss_refusal(405, "MethodNotAllowed", "The specified method is not allowed against this resource.")
-    path = request.url.path.removeprefix(httpx.URL(world.public_url).path.rstrip("/"))
     result, upload = _RESULT.fullmatch(path), _FILE.fullmatch(path)
     if result is not None:
         query = request.url.params
@@ -145,7 +149,7 @@ def results(request: httpx.Request, world: World) -> httpx.Response:
             return oss_refusal(501, "NotImplemented", str(missing))
         return _content(request, data, _MIMES[result[3]])
     file = world.file(upload[1]) if upload is not None else None
-    if file is None:
+    if file is None or file.provider == dashscope.NAME:
         return oss_refusal(404, "NoSuchKey", "The specified key does not exist.")
     return _content(request, world.blob(file.sha256), file.mime)
 

@@ -7,6 +7,7 @@ Layout under `World.folder` (folders 0700, files 0600, each file written beside 
     tasks/<id>.json       a Task            requests/<id>.json  its request body, byte for byte
     files/<id>.json       a StoredFile      blobs/<sha256>      bytes of uploads and inputs
     drawn/<id>-<n>.*      result pictures and clips, drawn at the first download
+    cancelled/<id>        an order taken back before it ran, and when (Unix seconds)
 
 Nothing runs in the background: a task's stage is a function of the clock, so several processes agree about it.
 """
@@ -157,6 +158,22 @@ class World:
         """Return the task if `provider` accepted one under this id."""
         task = self._load(Task, "tasks", task_id)
         return task if task is not None and task.provider == provider else None
+
+    def tasks(self, provider: str) -> list[Task]:
+        """Return what `provider` accepted, newest first."""
+        names = [line["task_id"] for line in self.purchases() if line["provider"] == provider]
+        return [task for name in reversed(names) if (task := self._load(Task, "tasks", name)) is not None]
+
+    def cancel(self, task: Task) -> None:
+        """Take an order back: its stage goes on, but who asks `cancelled` first knows. Its purchase stays a line."""
+        _write(self.folder / "cancelled" / task.id, repr(self.clock()).encode())
+
+    def cancelled(self, task: Task) -> float | None:
+        """Return when an order was taken back, in Unix seconds; None if it was not."""
+        try:
+            return float((self.folder / "cancelled" / task.id).read_bytes())
+        except FileNotFoundError:
+            return None
 
     def stage(self, task: Task) -> Stage:
         """Return queued (the first quarter of its latency), running (until that) or ended, by the clock alone."""
