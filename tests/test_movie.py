@@ -50,7 +50,8 @@ def test_a_real_clip_is_read(width: int, height: int, seconds: float, fps: int, 
     data = clip("a fox", width, height, seed=1, seconds=seconds, fps=fps)
     path = tmp_path / "clip.mp4"
     path.write_bytes(data)
-    assert inspect(path) == inspect(io.BytesIO(data)) == Sniffed("video/mp4", width, height, duration_s=seconds)
+    told = Sniffed("video/mp4", width, height, duration_s=seconds, fps=fps, video_codec="h264")
+    assert inspect(path) == inspect(io.BytesIO(data)) == told
     assert check_structure(io.BytesIO(data), "video/mp4", len(data)) is None
 
 
@@ -101,6 +102,46 @@ def test_what_is_not_said_stays_open(
     """Missing, short, cut or impossible boxes leave their fact open and stop the reading; nothing is raised."""
     read = facts(*boxes)
     assert (read.width, read.height, read.duration_s) == found
+
+
+def described(kind: bytes, entry: bytes, *, runs: bytes = b"", scale: int = 1000, version: int = 0) -> bytes:
+    """Return a track of ``kind`` (``vide``, ``soun``) with the first entry of its sample description."""
+    times = struct.pack(">QQI" if version else ">III", 0, 0, scale)
+    media = box(b"mdhd", bytes([version, 0, 0, 0]), times, bytes(12))
+    handler = box(b"hdlr", bytes(8), kind, bytes(12))
+    table = box(b"stsd", bytes(4), struct.pack(">I", 1), struct.pack(">I", len(entry) + 4), entry)
+    return box(b"trak", box(b"mdia", media, handler, box(b"minf", box(b"stbl", table, box(b"stts", bytes(4), runs)))))
+
+
+def esds(kind: bytes, object_type: int, *, long: bool = False) -> bytes:
+    """Return a sample entry with an esds; ``long`` writes lengths in four bytes, as QuickTime does."""
+    length = b"\x80\x80\x80\x10" if long else b"\x10"
+    return kind + bytes(28) + b"esds" + bytes(4) + b"\3" + length + bytes(3) + b"\4" + length + bytes([object_type, 0])
+
+
+RUNS = struct.pack(">IIIII", 2, 23, 1000, 1, 1000)
+
+
+@pytest.mark.parametrize(("tracks", "found"), [
+    ([described(b"vide", b"avc1", runs=RUNS, scale=24_000)], (24.0, "h264", None)),
+    ([described(b"vide", b"hvc1", runs=RUNS, scale=24_000, version=1)], (24.0, "hevc", None)),
+    ([described(b"soun", b"Opus"), described(b"vide", b"av01", runs=RUNS, scale=30_000)], (30.0, "av1", "opus")),
+    ([described(b"vide", esds(b"mp4v", 0x20)), described(b"soun", esds(b"mp4a", 0x40, long=True))],
+     (None, "mpeg4", "aac")),
+    ([described(b"vide", b"what"), described(b"soun", esds(b"mp4a", 0xFF))], (None, None, None)),
+    ([described(b"vide", b"mp4v"), described(b"soun", b"mp4a" + b"esds" + bytes(4) + b"\3\x10")], (None, None, None)),
+    ([described(b"soun", b"mp4a" + b"esds" + bytes(4) + b"\3\1" + bytes(3) + b"\4\x81\1")], (None, None, None)),
+    ([described(b"vide", b"avc1", runs=struct.pack(">III", 1, 1, 5))], (None, "h264", None)),
+    ([described(b"vide", b"avc1", runs=struct.pack(">III", 1, 9, 0))], (None, "h264", None)),
+    ([described(b"vide", b"avc1", runs=struct.pack(">III", 2, 9, 5))], (None, "h264", None)),
+    ([described(b"vide", b"avc1", runs=struct.pack(">I", 1 << 31))], (None, "h264", None)),
+    ([described(b"vide", b"avc1", runs=RUNS, scale=0)], (None, "h264", None)),
+    ([box(b"trak", box(b"mdia", box(b"mdhd", bytes(6)), box(b"hdlr", bytes(8), b"vide")))], (None, None, None)),
+])  # fmt: skip
+def test_rate_and_codecs(tracks: list[bytes], found: tuple[float | None, str | None, str | None]) -> None:
+    """Frames a second from the runs of the film's track, codecs by their four letters or esds; else nothing."""
+    read = facts(FTYP, box(b"moov", header(), *tracks), MDAT)
+    assert (read.fps, read.video_codec, read.audio_codec) == found
 
 
 def test_boxes_nested_without_end_are_left() -> None:

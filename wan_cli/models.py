@@ -1,8 +1,7 @@
 """The nouns: Job, Upload, Output, State, Task and the events that tell of them.
 
-All are frozen. They are plain dataclasses, not pydantic models, because every command that touches the
-ledger needs them and pydantic alone would cost a tenth of a second at start-up; what comes from outside
-(providers' answers, configuration) is parsed by pydantic models beside its reader.
+All are frozen, and plain dataclasses: pydantic would cost every command a tenth of a second at start-up. What comes
+from outside (providers' answers, configuration) is parsed by pydantic models beside its reader.
 """
 
 from __future__ import annotations
@@ -65,8 +64,7 @@ class Job:
 
     ``size`` is a tier (``1K``, ``2K``, ``4K``) or pixels as typed (``1920x1080``, ``1920*1080``); ``aspect`` is
     ``W:H``; ``duration`` is in seconds. ``n_said`` tells that the user typed the count, even if it is the default.
-    ``params`` are sent as given. ``route`` forces the synchronous or the asynchronous interface where a provider has
-    both.
+    ``params`` are sent as given. ``route`` forces one interface where a provider has both.
     """
 
     verb: Verb
@@ -116,13 +114,12 @@ class Output:
     def __post_init__(self) -> None:
         """Refuse an output that has both addresses, or none."""
         if (self.url is None) == (self.b64 is None):
-            msg = "an output has exactly one of url and b64"
-            raise ValueError(msg)
+            raise ValueError("an output has exactly one of url and b64")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """One result on disk, complete and checked: ``bytes`` long, sides in pixels; a video's duration in seconds."""
+    """One result on disk, complete and checked: sides in pixels, codecs by FFmpeg's names, its poster's path."""
 
     index: int
     path: str | None
@@ -132,6 +129,10 @@ class File:
     width: int | None = None
     height: int | None = None
     duration_s: float | None = None
+    fps: float | None = None
+    video_codec: str | None = None
+    audio_codec: str | None = None
+    poster: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +167,7 @@ class Pending:
 class Done:
     """The provider has finished: the results can be fetched.
 
-    ``files`` are those that are on disk already, or were about to be renamed when the process ended; their sha256
-    tells which.
+    ``files`` are on disk already, or were about to be renamed when the process ended; their sha256 tells which.
     """
 
     outputs: tuple[Output, ...]
@@ -261,9 +261,8 @@ class Cost:
 class Target:
     """Where the results go, resolved at submit and kept with the task.
 
-    ``template`` is an absolute path whose name may hold fields, or ``None`` when nothing is to be written here
-    (``--no-download``, ``-o -``). ``replaces`` is the sha256 of each file that ``overwrite`` is about; ``None`` where
-    it is about whatever is there.
+    ``template`` is an absolute path whose name may hold fields, or ``None`` when nothing is written (``-o -``).
+    ``replaces`` is the sha256 of each file that ``overwrite`` is about; ``None``: about whatever is there.
     """
 
     template: str | None
@@ -271,6 +270,7 @@ class Target:
     replaces: tuple[str, ...] | None = None
     convert: bool = False
     sidecar: bool = False
+    poster: bool = False
     stdout: bool = False
 
 
@@ -278,8 +278,8 @@ class Target:
 class Task:
     """A job plus the state it has reached. Times are seconds since the epoch.
 
-    ``token`` is the idempotency key that goes with every submit of this task; ``user_key`` is the one the user
-    gave, shared by the tasks of one ``-n``; ``item`` counts those from 1, ``siblings`` is how many they are.
+    ``token`` is the idempotency key of every submit of this task; ``user_key`` the one the user gave, shared by the
+    tasks of one ``-n``; ``item`` counts those from 1, ``siblings`` is how many they are.
     """
 
     id: str

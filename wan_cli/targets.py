@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from wan_cli.errors import UsageError
+from wan_cli.intake import digest_of
+from wan_cli.models import Target
 
 
 def check_targets(paths: Iterable[Path], *, overwrite: bool, skip_existing: bool) -> Literal["write", "skip"]:
@@ -38,6 +40,13 @@ def check_targets(paths: Iterable[Path], *, overwrite: bool, skip_existing: bool
     for folder in dict.fromkeys(path.parent for path in targets):
         _check_folder(folder)
     return "write"
+
+
+def may_replace(target: Target, path: Path) -> bool:
+    """Tell whether the file of that name may go: one that was edited while its successor was made stays."""
+    if target.replaces is None or not path.exists():
+        return target.overwrite
+    return target.overwrite and digest_of(path) in target.replaces
 
 
 def _check_folder(folder: Path) -> None:

@@ -99,6 +99,7 @@ def test_the_options_of_the_making_verbs(wan: Run, name: str) -> None:
         "--thinking", "--no-thinking", "--param", "--output", "--overwrite", "--skip-existing", "--convert",
         "--no-download", "--wait", "--no-wait", "--timeout", "--max-cost", "--max-results", "--yes",
         "--idempotency-key", "--dry-run", "--json", "--jsonl", "--quiet", "--verbose", "--strict", "--sidecar",
+        "--poster", "--preview",
         "--sandbox", "--sync", "--async", "--prompt", "--prompt-file", "--allow-unknown-cost",
         "-p", "-m", "-n", "-s", "-a", "-o", "-q", "-v",
     }  # fmt: skip

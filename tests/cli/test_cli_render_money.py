@@ -144,7 +144,7 @@ VIDEO = {"provider": "modelverse", "model": "wan2.7-video", "prompt": "a picture
     ("row", "said"),
     [
         (one("still", provider="modelverse", verb="edit", images=["@clip"]), "makes pictures from pictures"),
-        ({"id": "next", **VIDEO, "first_frame": "@clip"}, "@clip is a video, and a picture is wanted"),
+        ({"id": "next", **VIDEO, "mask": "@clip"}, "@clip is a video, and a picture is wanted"),
         ({"id": "next", **VIDEO, "first_frame": "@four"}, "@four has 4 results"),
         ({"id": "next", **VIDEO, "first_frame": "@one", "audio": "@clip"}, "@clip is a video, and a sound is wanted"),
     ],

@@ -392,14 +392,14 @@ def test_a_report_of_nothing_is_refused(desk: Desk) -> None:
 
 
 def test_a_video_shows_its_first_frame(desk: Desk) -> None:
-    """A film in the sheet has a picture, its sides and its size."""
+    """A film in the sheet has a picture, its sides, its seconds and its size."""
     desk.say("""[[asset]]\nid = "clip"\nprompt = "waves"\nprovider = "modelverse"\nmodel = "wan2.7-video"\nduration = 2
 resolution = "720p"\noutput = "{id}.mp4"\n""")
     ran = desk.render("--report", "r.html")
     assert ran.lines == ["clip.mp4"], ran.err
     page = desk.text("r.html")
     assert page.count("<img ") == 1
-    assert re.search(r"clip\.mp4</span> \d+x\d+ · ", page)
+    assert re.search(r"clip\.mp4</span> \d+x\d+ · 2 s · ", page)
 
 
 def test_a_report_that_fails_at_the_end_is_a_warning(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import pyte
 import pytest
+from support_graphics import kitty_image
 from support_processes import PATIENCE_S, Machine, SlowProvider, until
 from support_terminal import Terminal
+
+from wan_cli.ui.preview.answers import QUESTIONS
 
 ESCAPE = b"\x1b"
 
@@ -214,3 +218,37 @@ def test_p11_a_full_disk_behind_standard_output_is_told(machine: Machine, still:
     assert process.returncode == 12
     assert b"standard output" in err
     assert machine.files() == ["fox.png"]
+
+
+def test_a_preview_in_half_blocks(machine: Machine, still: SlowProvider) -> None:
+    """On a terminal that answers nothing --preview shows half-blocks below the name, and the screen ends well."""
+    still.let_go()
+    before = buy(machine, "--preview", "-q")
+    assert before.end() == 0
+    assert before.raw == b"fox.png\r\n"
+    terminal = buy(machine, "--preview", "--overwrite", COLORTERM="truecolor")
+    assert terminal.end() == 0
+    assert terminal.raw.count(QUESTIONS) == 1
+    screen = pyte.Screen(80, 60)
+    pyte.ByteStream(screen).feed(terminal.raw.replace(QUESTIONS, b""))  # which pyte would print
+    name, *picture = (line.rstrip() for line in screen.display if line.strip())
+    assert name == "fox.png"
+    assert set("".join(picture)) == {"▀"}
+    assert len({len(line) for line in picture}) == 1
+    cells = [screen.buffer[line][0] for line in range(1, 1 + len(picture))]
+    assert all(re.fullmatch(r"[0-9a-f]{6}", cell.fg) for cell in cells)
+
+
+def test_a_preview_in_the_terminals_own_graphics(machine: Machine, still: SlowProvider) -> None:
+    """A terminal that answers kitty's question gets a picture of it, whose pixels are those of the file made small."""
+    still.let_go()
+    terminal = buy(machine, "--preview", SSH_TTY="/dev/pts/9")  # waits longer: the answer comes from this process
+    until(lambda: terminal.raw.endswith(b"\x1b[c"), "the question")
+    terminal.press(b"\x1b_Gi=7227;OK\x1b\\\x1b[6;16;8t\x1b[?62c")
+    assert terminal.process.wait(PATIENCE_S) == 0
+    text = terminal.raw.decode()
+    drawn = text[text.index("\x1b7") + 2 : text.index("\x1b8")]
+    said, image = kitty_image(drawn)
+    assert (said["f"], said["q"]) == ("100", "2")
+    assert image.height <= 21 * 16
+    assert image.width <= 80 * 8

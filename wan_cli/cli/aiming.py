@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from wan_cli import naming
 from wan_cli.cli.outcome import removed
 from wan_cli.errors import ConfigInvalid, UsageError
-from wan_cli.media import EXTENSIONS
+from wan_cli.media import EXTENSIONS, film
 from wan_cli.models import Saved, Target, Task
 from wan_cli.targets import check_targets
 
@@ -35,6 +35,10 @@ def retargeted(app: App, tasks: list[Task], options: Collecting | Deciding) -> l
     """Lay ``-o`` and its companions over the tasks. Raises ``UsageError`` for what cannot be written so."""
     if options.output == "-" and (len(tasks) > 1 or options.json or options.jsonl):
         raise UsageError("-o - takes one result, and no --json beside it")
+    if options.poster:
+        if options.output == "-":
+            raise UsageError("--poster needs a file's name, and -o - has none")
+        film.require("--poster")
     return [_retargeted(app, task, options, number, len(tasks)) for number, task in enumerate(tasks, start=1)]
 
 
@@ -59,7 +63,7 @@ def _retargeted(app: App, task: Task, options: Collecting | Deciding, number: in
         task,
         target=replace(
             target, overwrite=options.overwrite or target.overwrite, convert=options.convert or target.convert,
-            sidecar=options.sidecar or target.sidecar,
+            sidecar=options.sidecar or target.sidecar, poster=options.poster or target.poster,
         ),
     )  # fmt: skip
 

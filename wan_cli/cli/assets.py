@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from wan_cli.catalog import Inputs, Offer
+from wan_cli.cli.frames import check_address
 from wan_cli.errors import FileInvalid, UsageError
 from wan_cli.media import local_file, mime_of_extension, sniff
 from wan_cli.models import Kind, Media, Role, Verb
@@ -74,6 +75,7 @@ def read_media(
     for option, role in ROLES.items():
         if (asset := getattr(options, option)) is not None:
             drafts[role, asset] = _draft(asset, role, NATURAL.get(role, "image"))
+            check_address(drafts[role, asset], asset)
     return drafts
 
 

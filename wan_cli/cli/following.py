@@ -9,6 +9,7 @@ from wan_cli.cli.aiming import default_target, retargeted
 from wan_cli.cli.choose import known as named
 from wan_cli.cli.earlier import tell_of_doubt, tell_of_earlier
 from wan_cli.cli.elsewhere import by_id, refuse_others
+from wan_cli.cli.frames import forget_frames
 from wan_cli.cli.lengths import seconds
 from wan_cli.cli.options import flag, said
 from wan_cli.cli.outcome import Wish, overall, removed, task_outcome
@@ -51,7 +52,9 @@ def status(app: App, names: list[str], options: Asking) -> int:
     if options.prune is not None:
         if names:
             raise UsageError("--prune takes no TASK: it forgets all that finished before a time")
-        gone = app.ledger.forget(finished_before=app.now() - seconds(options.prune, "--prune"))
+        before = app.now() - seconds(options.prune, "--prune")
+        gone = app.ledger.forget(finished_before=before)
+        forget_frames(app, before)
         app.talk(f"forgot {gone} finished {'task' if gone == 1 else 'tasks'}")
         if app.say_json == "json":
             return app.emit([], None, 0, forgotten=gone)
@@ -241,7 +244,9 @@ def wait(app: App, names: list[str], options: Collecting) -> int:
         app.talk("nothing is outstanding")
     tell_of_earlier(app, besides={task.id for task in tasks})
     wish = Wish(download=not options.no_download, strict=options.strict)
-    session = Session(app=app, quiet=options.quiet, jsonl=options.jsonl, verbose=options.verbose)
+    session = Session(
+        app=app, quiet=options.quiet, jsonl=options.jsonl, verbose=options.verbose, preview=options.preview
+    )
 
     async def work(engine: Engine) -> list[Task]:
         left = {task.id for task in tasks if task.state.kind == "new" or task.trouble}  # waiting never buys

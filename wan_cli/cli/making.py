@@ -18,7 +18,7 @@ from wan_cli.cli.lengths import seconds
 from wan_cli.cli.order import Order, price_lines, read_order
 from wan_cli.cli.outcome import Wish
 from wan_cli.errors import UsageError
-from wan_cli.media import EXTENSIONS
+from wan_cli.media import EXTENSIONS, film
 from wan_cli.models import Cost, Done, Saved, Target, Task, Verb, Warned
 from wan_cli.targets import check_targets
 
@@ -42,6 +42,8 @@ def make(app: App, verb: Verb, words: list[str], options: Making) -> int:
     timeout = app.config.get("timeout") if options.timeout is None else options.timeout
     limit = seconds(timeout) if timeout else None
     order = read_order(app, verb, words, options)
+    if options.poster:
+        _check_poster(order)
     places = _place(app, options, order)
     if places.existing:
         return _skipped(app, places.existing)
@@ -63,7 +65,9 @@ def _buy(app: App, options: Making, order: Order, tasks: list[Task], wish: Wish,
     app.secret(order.model.provider)
     tell_of_earlier(app)
     tasks = durable(app, options, tasks, order)
-    session = Session(app=app, quiet=options.quiet, jsonl=options.jsonl, verbose=options.verbose)
+    session = Session(
+        app=app, quiet=options.quiet, jsonl=options.jsonl, verbose=options.verbose, preview=options.preview
+    )
     app.buying = True
 
     async def work(engine: Engine) -> list[Task]:
@@ -103,8 +107,15 @@ def _check_stdout(app: App, options: Making) -> None:
         raise UsageError("-o - needs the result here, so neither --no-wait nor --no-download")
     if app.streams.stdout_tty:
         raise UsageError("-o - would write picture bytes to the terminal", hint="use -o ./")
-    if options.sidecar or options.convert or options.skip_existing:
-        raise UsageError("--sidecar, --convert and --skip-existing need a file's name, and -o - has none")
+    if options.sidecar or options.poster or options.convert or options.skip_existing:
+        raise UsageError("--sidecar, --poster, --convert and --skip-existing need a file's name, and -o - has none")
+
+
+def _check_poster(order: Order) -> None:
+    """Refuse ``--poster`` where it could not be written, before anything is bought."""
+    if order.fitted.job.makes != "video":
+        raise UsageError("--poster: only a video has one, and this makes a picture", hint="leave --poster out")
+    film.require("--poster")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +156,9 @@ def _place(app: App, options: Making, order: Order) -> _Places:
         keep_in_project(app, options.output, paths)
         if check_targets(paths, overwrite=options.overwrite, skip_existing=options.skip_existing) == "skip":
             return _Places(plan, stamp, paths)
+        if options.poster:
+            posters = [poster for path in paths if str(poster := film.poster_path(path)) not in own]
+            check_targets(posters, overwrite=options.overwrite, skip_existing=False)
     elif options.skip_existing:
         raise UsageError("--skip-existing: a name with {id} never exists yet", hint="use -o {slug}{ext}")
     else:
@@ -163,7 +177,7 @@ def _own_files(app: App, options: Making) -> frozenset[str]:
         return frozenset()
     states = [task.state for task in app.ledger.by_user_key(options.idempotency_key)]
     files = [file for state in states if isinstance(state, Done | Saved) for file in state.files]
-    return frozenset(file.path for file in files if file.path)
+    return frozenset(path for file in files for path in (file.path, file.poster) if path)
 
 
 def _apart(paths: list[Path]) -> list[Path]:
@@ -203,6 +217,7 @@ def _tasks(app: App, options: Making, order: Order, places: _Places) -> list[Tas
         overwrite=options.overwrite,
         convert=options.convert,
         sidecar=options.sidecar,
+        poster=options.poster,
         stdout=options.output == "-",
     )
     origin = app.provider(order.model.provider).origin

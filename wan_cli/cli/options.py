@@ -106,6 +106,16 @@ class Saving(Options):
     sidecar: Annotated[bool, typer.Option("--sidecar", help="Write FILE.json beside each file: how it was made.")] = (
         False
     )
+    poster: Annotated[
+        bool, typer.Option("--poster", help="Write FILE.poster.jpg beside each video: its first frame.")
+    ] = False
+
+
+@dataclass(init=False, eq=False, repr=False)
+class Looking(Options):
+    """Whether results are shown on the terminal."""
+
+    preview: Annotated[bool, typer.Option("--preview", help="Show the results on the terminal.")] = False
 
 
 @dataclass(init=False, eq=False, repr=False)
@@ -123,7 +133,7 @@ class Choosing(Options):
 
 
 @dataclass(init=False, eq=False, repr=False)
-class Making(Choosing, Saving, Waiting, Lines, Faults, Talk):
+class Making(Choosing, Saving, Looking, Waiting, Lines, Faults, Talk):
     """The options of the four making verbs (interface.md, section 2)."""
 
     prompt_text: Annotated[

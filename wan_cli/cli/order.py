@@ -12,6 +12,7 @@ from wan_cli import spend
 from wan_cli.catalog import Model, Offer
 from wan_cli.cli.assets import checked, inputs_for, read_media, wanted_kind
 from wan_cli.cli.choose import Candidate, choose
+from wan_cli.cli.frames import check_coming, spoken, still_of
 from wan_cli.cli.prompt import asset_path, read_prompt, split_words
 from wan_cli.errors import FileInvalid, UsageError
 from wan_cli.fit import Fitted, offer_for
@@ -107,7 +108,11 @@ def _with_files(
     Raises ``FileInvalid`` where the first refuses it.
     """
     # standard input can be read once, so all of them are given the same copy
-    paths = {asset: asset_path(app, asset) for (_, asset), item in drafts.items() if not item.url}
+    typed = {asset: asset_path(app, asset) for (_, asset), item in drafts.items() if not item.url}
+    paths = {
+        asset: still_of(app, item, asset[1], typed[asset[1]])
+        for asset, item in drafts.items() if asset[1] in typed and asset[1] not in absent
+    }  # fmt: skip
     candidates: list[Candidate] = []
     passed: list[str] = []
     notices: dict[str, None] = {}
@@ -115,11 +120,14 @@ def _with_files(
         offer = offer_for(model, fitted.job.verb)
         try:
             media = tuple(
-                _coming(item, offer, asset) if asset in absent
-                else look(item, offer, asset, paths.get(asset, ""), notices.setdefault)
-                for (_, asset), item in drafts.items()
+                _coming(item, offer, asset[1]) if asset[1] in absent
+                else look(item, offer, asset[1], paths.get(asset, ""), notices.setdefault)
+                for asset, item in drafts.items()
             )  # fmt: skip
         except FileInvalid as error:
+            for asset, path in paths.items():
+                if path != typed[asset[1]]:
+                    error.message = error.message.replace(path, spoken(drafts[asset], asset[1]))
             if not candidates:
                 raise
             passed.append(f"{model.provider} was passed over: {error.message}")
@@ -133,6 +141,7 @@ def _with_files(
 def _coming(medium: Media, offer: Offer, asset: str) -> Media:
     """Check of a file that is not there yet what can be known of it: whether its kind may stand here."""
     inputs_for(medium, offer, asset)
+    check_coming(medium, asset)
     return medium
 
 

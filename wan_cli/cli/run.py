@@ -44,6 +44,7 @@ class Session:
     quiet: bool = False
     jsonl: bool = False
     verbose: bool = False
+    preview: bool = False
     signal: int | None = None
     load: Workload | None = None
     """A render's work, where it is one."""
@@ -137,10 +138,21 @@ class Session:
         else:
             for line in _data(tasks, wish, str(self.app.cwd)):
                 self.app.streams.out(line)
+            if self.preview and not self.quiet:
+                self._show(tasks)
         shown = [error for error in dict.fromkeys(ends) if error is not None]
         for error in shown if decisive in shown or decisive is None else [*shown, decisive]:
             say_error(self.app.streams, error)
         return code
+
+    def _show(self, tasks: list[Task]) -> None:
+        """Show on the terminal what is on disk."""
+        from wan_cli.models import Saved
+        from wan_cli.ui.preview import preview
+
+        files = [file for task in tasks if isinstance(task.state, Saved) for file in task.state.files]
+        found = [file.path for file in files if file.path and there(file)]
+        preview(self.app.streams, found, cwd=str(self.app.cwd))
 
 
 class _Talk:

@@ -123,6 +123,7 @@ def _environment() -> str:
         "  WAN_SANDBOX_FAULTS   what goes wrong there: wan help sandbox",
         "  WAN_CONFIG           the configuration file",
         "  WAN_STATE_DIR        the folder of the ledger",
+        "  WAN_PREVIEW          what --preview uses: auto, kitty, iterm2, sixel, blocks or none",
         "  HTTPS_PROXY NO_PROXY SSL_CERT_FILE NO_COLOR FORCE_COLOR",
         "", "A key of the environment goes with the environment's (or the default) base URL only. One that",
         "wan auth set keeps goes to the origin it was set for, and is used where neither the environment",

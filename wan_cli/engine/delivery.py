@@ -18,12 +18,15 @@ from wan_cli.download import Expired
 from wan_cli.engine.compare import alike, differences
 from wan_cli.engine.expiry import end_of, is_over, until
 from wan_cli.engine.loop import Engine, Service, model_of
+from wan_cli.engine.poster import with_poster
 from wan_cli.engine.sidecar import write_sidecar
 from wan_cli.errors import DownloadFailed, WanError, WriteFailed
 from wan_cli.intake import digest_of
 from wan_cli.media import EXTENSIONS, Sniffed, inspect, mime_of_extension
-from wan_cli.models import Done, File, Lost, Output, Pending, Saved, Target, Task, TaskChanged, Transfer
+from wan_cli.media.film import with_film_facts
+from wan_cli.models import Done, File, Lost, Output, Pending, Saved, Task, TaskChanged, Transfer
 from wan_cli.publish import Part
+from wan_cli.targets import may_replace
 from wan_cli.text import one_line
 
 CAPS = {"image": 100 * 1024 * 1024, "video": 2 * 1024 * 1024 * 1024}
@@ -124,7 +127,7 @@ class _Desk:
         if (known := self._known(index)) and _whole(known) and self._described(known):
             if known.path:  # a process that ended between the two names of its file left the first
                 self.engine.leftovers.sweep(Path(known.path).parent, self.task.id, index)
-            return _Fetched(index, known)
+            return await self._posted(_Fetched(index, known))
         try:
             return await self._bring(index, output)
         except Expired as gone:
@@ -156,6 +159,8 @@ class _Desk:
 
         with Part(aim, cap=CAPS.get(kind, CAPS["image"]), expected=expected, token=token) as part:
             sniffed = await self.service.fetcher.fetch(output, part, kind=kind, progress=progress)
+            with part.reading() as source:
+                sniffed = with_film_facts(sniffed, source)
             if task.target.stdout:
                 return await self._handed_over(index, part, sniffed)
             return await self._published(index, part, sniffed)
@@ -186,22 +191,33 @@ class _Desk:
             file = await self._record(index, ready, made, final)  # the hash is durable before the name exists
             real = final
             if not _whole(file):  # else it is in place, and another file of the task was missed
-                real = ready.publish(final, overwrite=_replaceable(self.task.target, final))
+                real = ready.publish(final, overwrite=may_replace(self.task.target, final))
         if real != final:
             file = await self._record(index, ready, made, real)
             notes.append(f"{final.name} was taken meanwhile, so the result is {real.name}")
         if self.task.target.sidecar:
             write_sidecar(self.task, file, real)
-        return _Fetched(index, file, notes=tuple(notes))
+        return await self._posted(_Fetched(index, file, notes=tuple(notes)))
+
+    async def _posted(self, result: _Fetched) -> _Fetched:
+        """Put the poster beside a video where it is wanted and missing."""
+        made = with_poster(self.task.target, result.file)
+        if made is None:
+            return result
+        return replace(result, file=await self._noted(made.file), notes=(*result.notes, *made.notes))
 
     async def _record(self, index: int, part: Part, sniffed: Sniffed, path: Path | None) -> File:
         file = File(
             index=index, path=str(path) if path else None, bytes=part.size, sha256=part.sha256, mime=sniffed.mime,
-            width=sniffed.width, height=sniffed.height, duration_s=sniffed.duration_s,
+            width=sniffed.width, height=sniffed.height, duration_s=sniffed.duration_s, fps=sniffed.fps,
+            video_codec=sniffed.video_codec, audio_codec=sniffed.audio_codec,
         )  # fmt: skip
+        return await self._noted(file)
+
+    async def _noted(self, file: File) -> File:
         state = self.task.state
         assert isinstance(state, Done)  # noqa: S101
-        files = tuple(sorted((*(f for f in state.files if f.index != index), file), key=lambda f: f.index))
+        files = tuple(sorted((*(f for f in state.files if f.index != file.index), file), key=lambda f: f.index))
         # Before it is durable, for another result may be recorded meanwhile, and has to have this one too.
         self.task = replace(self.task, state=replace(state, files=files))
         await self.engine.note(self.task)
@@ -242,13 +258,6 @@ def naming_numbers(task: Task, delivered: int) -> tuple[int, int]:
 def _whole(file: File) -> bool:
     """Tell whether the recorded file is on disk as recorded."""
     return file.path is not None and digest_of(file.path) == file.sha256
-
-
-def _replaceable(target: Target, path: Path) -> bool:
-    """Tell whether the file of that name may go: one that was edited while its successor was made stays."""
-    if target.replaces is None or not path.exists():
-        return target.overwrite
-    return target.overwrite and digest_of(path) in target.replaces
 
 
 async def _saved(engine: Engine, task: Task) -> Task:

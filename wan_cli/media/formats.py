@@ -36,6 +36,9 @@ class Sniffed:
     alpha: bool = False
     animated: bool = False
     duration_s: float | None = None
+    fps: float | None = None
+    video_codec: str | None = None
+    audio_codec: str | None = None
 
     @property
     def pixels(self) -> int:
@@ -202,8 +205,7 @@ def _gif_blocks(file: IO[bytes]) -> Iterator[tuple[int, bool]]:
             _skip_colours(file, _take(file, 9)[8])
             _take(file, 1)
         else:
-            msg = f"an unknown block 0x{kind:02x}"
-            raise ValueError(msg)
+            raise ValueError(f"an unknown block 0x{kind:02x}")
         while length := _take(file, 1)[0]:
             _count(blocks)
             _take(file, length)

@@ -7,7 +7,7 @@ own parsers have read the sides (reliability.md S12).
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,11 +25,12 @@ QUALITY = 80
 
 @dataclass(frozen=True, slots=True)
 class Small:
-    """What a file looks like: sides in pixels as far as known, and a small JPEG, if one could be made."""
+    """What a file looks like: sides in pixels as far as known, a small JPEG, if one could be made; a film's seconds."""
 
     width: int | None = None
     height: int | None = None
     jpeg: bytes | None = None
+    duration_s: float | None = None
 
 
 def thumbnail(path: Path, side: int) -> Small:
@@ -37,10 +38,10 @@ def thumbnail(path: Path, side: int) -> Small:
     with suppress(OSError, ValueError, EOFError):
         with path.open("rb") as file:
             seen = inspect(file)
-        found = Small(seen.width, seen.height)
+        found = Small(seen.width, seen.height, duration_s=seen.duration_s)
         with suppress(Exception):  # whatever a decoder makes of a file
             if seen.mime.startswith("video/"):
-                return _first_frame(path, side)
+                return replace(_first_frame(path, side), duration_s=seen.duration_s)
             if seen.mime in FORMATS and (seen.width or 0) * (seen.height or 0) <= MAX_PIXELS:
                 return Small(seen.width, seen.height, _opened(path, FORMATS[seen.mime], side))
         return found
@@ -57,14 +58,10 @@ def _opened(path: Path, form: str, side: int) -> bytes:
 
 def _first_frame(path: Path, side: int) -> Small:
     """Decode a video's first frame, where the extra for videos is installed."""
-    import av
+    from wan_cli.media.film import frame
 
-    with av.open(str(path)) as movie:
-        frame = next(movie.decode(video=0))
-        if frame.width * frame.height > MAX_PIXELS:
-            return Small(frame.width, frame.height)
-        picture: Image = frame.to_image()  # type: ignore[no-untyped-call] # as av is
-        return Small(frame.width, frame.height, _jpeg(picture, side))
+    picture = frame(path, "first")
+    return Small(picture.width, picture.height, _jpeg(picture, side))
 
 
 def _jpeg(image: Image, side: int) -> bytes:

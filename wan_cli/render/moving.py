@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wan_cli.errors import WriteFailed
+from wan_cli.media import mime_of_extension
+from wan_cli.media.film import poster_path
 from wan_cli.render.item import Item
 from wan_cli.render.plan import Plan
 from wan_cli.text import one_line
@@ -96,12 +98,18 @@ def _rename(one: _Move, root: Path, lock: Lock, sight: Sight) -> None:
     lock.put(one.asset, replace(entry, files=files))
     with suppress(OSError):
         source.unlink(missing_ok=True)
-    sidecar = root / f"{one.old}.json"
-    with suppress(OSError):
-        if sidecar.is_file() and not os.path.lexists(root / f"{one.new}.json"):
-            sidecar.rename(root / f"{one.new}.json")
+    _rename_beside(root / f"{one.old}.json", root / f"{one.new}.json")
+    if (mime_of_extension(one.old) or "").startswith("video/"):
+        _rename_beside(poster_path(source), poster_path(target))
     sight.forget(one.old)
     sight.forget(one.new)
+
+
+def _rename_beside(old: Path, new: Path) -> None:
+    """Let a sidecar or a poster follow its file, where nothing stands in its way."""
+    with suppress(OSError):
+        if old.is_file() and not os.path.lexists(new):
+            old.rename(new)
 
 
 def _clear(one: _Move, lock: Lock, sight: Sight, target: Path) -> None:

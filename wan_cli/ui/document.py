@@ -76,10 +76,15 @@ def _files(task: Task, cwd: str, error: WanError | None) -> list[dict[str, Any]]
 
 
 def _file(file: File, cwd: str) -> dict[str, Any]:
-    lasts = {} if file.duration_s is None else {"duration_s": number(file.duration_s)}
+    poster = file.poster and typed_path(file.poster, cwd)
+    known = {
+        "duration_s": number(file.duration_s), "fps": number(file.fps), "video_codec": file.video_codec,
+        "audio_codec": file.audio_codec, "poster": poster,
+    }  # fmt: skip
     return {
         "index": file.index, "path": file.path and typed_path(file.path, cwd), "url": None, "bytes": file.bytes,
-        "sha256": file.sha256, "mime": file.mime, "width": file.width, "height": file.height, **lasts,
+        "sha256": file.sha256, "mime": file.mime, "width": file.width, "height": file.height,
+        **{name: value for name, value in known.items() if value is not None},
     }  # fmt: skip
 
 

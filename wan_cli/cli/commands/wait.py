@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from wan_cli.cli.options import Faults, Lines, Saving, Talk, Waiting, with_options
+from wan_cli.cli.options import Faults, Lines, Looking, Saving, Talk, Waiting, with_options
 
 
 @dataclass(init=False, eq=False, repr=False)
-class Gathering(Saving, Waiting, Lines):
+class Gathering(Saving, Looking, Waiting, Lines):
     """The options that only mean something where results are collected: those of ``wait`` and ``status --wait``."""
 
     everything: Annotated[bool, typer.Option("--all", help="Every outstanding task; also when no TASK is given.")] = (

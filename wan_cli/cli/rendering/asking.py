@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from wan_cli.catalog import Model, Offer
 from wan_cli.cli.assets import NATURAL, ROLES, checked
+from wan_cli.cli.frames import SHARED
 from wan_cli.cli.options import Making
 from wan_cli.cli.order import Order, price_lines, read_order
 from wan_cli.errors import UsageError, WanError
 from wan_cli.fit import offer_for, retold
 from wan_cli.manifest import Asset, Manifest, Reference
-from wan_cli.media import mime_of_extension
+from wan_cli.media import film, mime_of_extension
 from wan_cli.models import LocalFile, Media
 from wan_cli.spend import Line
 
@@ -30,7 +31,7 @@ _PLAIN = (
     "model", "count", "size", "aspect", "seed", "watermark", "thinking", "negative", "duration", "resolution",
     "audio_setting",
 )  # fmt: skip
-_OWN = frozenset({"prompt", "seed", "output", "convert", "sidecar"})
+_OWN = frozenset({"prompt", "seed", "output", "convert", "sidecar", "poster"})
 """Fields of an asset that decide neither who makes it nor what it costs."""
 _USE = re.compile(r"\A(?:use|add) (-p|-m|-n) (\S+)\Z")
 _FIELD = {"-p": "provider", "-m": "model", "-n": "count"}
@@ -89,7 +90,10 @@ def _words(manifest: Manifest, asset: Asset, made: Paths, ahead: Coming) -> _Wor
 
 
 def _refuse_video(name: str, reference: Reference) -> None:
-    if name != "images" and (wanted := NATURAL.get(ROLES[name], "image")) != "video":
+    """Refuse a video where it cannot stand; where a frame is wanted, the one that it shares stands for it."""
+    if name == "images" or (role := ROLES[name]) in SHARED:
+        return
+    if (wanted := NATURAL.get(role, "image")) != "video":
         what = "a picture" if wanted == "image" else "a sound"
         raise UsageError(f"{name}: {reference} is a video, and {what} is wanted", hint=f"name {what} in {name}")
 
@@ -123,6 +127,8 @@ def order_of(
         order = read_order(
             app, asset.verb, media.words, options, absent=media.absent, need_key=need_key, tell=tell, look=look
         )
+        if asset.fields.get("poster") and order.fitted.job.makes == "video":
+            film.require("poster = true")
         if media.videos and order.fitted.job.makes == "image":
             raise UsageError(
                 f"images: {media.videos[0]} is a video, and {order.model.name} makes pictures from pictures",

@@ -183,7 +183,7 @@ def table_of(root: Path, name: str, found: Found) -> dict[str, Any]:
         said["param"] = dict(job.params)
     if (count := _count(job, found)) > 1:
         said["count"] = count
-    said |= {field: True for field in ("convert", "sidecar") if getattr(found.task.target, field)}
+    said |= {field: True for field in ("convert", "sidecar", "poster") if getattr(found.task.target, field)}
     return said
 
 

@@ -93,7 +93,7 @@ class Choice:
         for number in range(first, first + self.number):
             target = Target(
                 template=beside(template, number), convert=bool(fields.get("convert")),
-                sidecar=bool(fields.get("sidecar")),
+                sidecar=bool(fields.get("sidecar")), poster=bool(fields.get("poster")),
             )  # fmt: skip
             batch = secrets.token_hex(8)
             for place, (job, line) in enumerate(zip(order.jobs, order.lines, strict=True), start=1):

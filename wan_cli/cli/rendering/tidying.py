@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -12,6 +13,7 @@ from wan_cli.errors import UsageError
 from wan_cli.intake import read_regular
 from wan_cli.lock import Entry, Made, dumps, loads, merge
 from wan_cli.lock.file import MOST_BYTES
+from wan_cli.media import film, mime_of_extension
 from wan_cli.render.plan import Item, content_of
 from wan_cli.text import one_line
 
@@ -116,7 +118,10 @@ def _remove(app: App, root: Path, made: Made, sight: Sight, used: set[str]) -> N
     try:
         found = sight.file(made.path)
         if found and found.sha256 == made.sha256 and made.path not in used:
+            poster = _poster_of(root / made.path)
             (root / made.path).unlink(missing_ok=True)
+            if poster is not None:
+                poster.unlink(missing_ok=True)
             sidecar = f"{made.path}.json"
             if sight.file(sidecar) and _describes(root / sidecar, made):
                 (root / sidecar).unlink(missing_ok=True)
@@ -124,6 +129,16 @@ def _remove(app: App, root: Path, made: Made, sight: Sight, used: set[str]) -> N
             app.talk(f"{one_line(made.path)}: kept, for it was changed or is used elsewhere")
     except OSError as error:
         app.talk(f"{one_line(made.path)}: kept: {error.strerror}")
+
+
+def _poster_of(video: Path) -> Path | None:
+    """Return the poster of a video that is removed, where it is just what would be written: else it is somebody's."""
+    path = film.poster_path(video)
+    if not (film.installed() and path.is_file() and (mime_of_extension(video.name) or "").startswith("video/")):
+        return None
+    with suppress(Exception):  # whatever a decoder makes of a file
+        return path if read_regular(path, film.POSTER_BYTES) == film.poster(video) else None
+    return None
 
 
 def _describes(sidecar: Path, made: Made) -> bool:

@@ -157,7 +157,7 @@ class Works:
         mine = replaceable(item, self.places, self.books.lock, self.sight)
         return Target(
             template=self.places.template(item.asset), overwrite=mine is not None, replaces=mine,
-            convert=bool(fields.get("convert")), sidecar=bool(fields.get("sidecar")),
+            convert=bool(fields.get("convert")), sidecar=bool(fields.get("sidecar")), poster=bool(fields.get("poster")),
         )  # fmt: skip
 
     async def _through(self, task: Task, rest: Sequence[Any] = ()) -> Task:

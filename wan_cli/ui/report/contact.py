@@ -155,7 +155,8 @@ def _strip(shots: Sequence[Shot]) -> str:
 
 def _picture(shot: Shot) -> str:
     sides = f"{shot.width}x{shot.height}" if shot.width and shot.height else ""
-    label = " · ".join(filter(None, (sides, _bytes(shot.size))))
+    lasts = f"{shot.duration_s:g} s" if shot.duration_s else ""
+    label = " · ".join(filter(None, (sides, lasts, _bytes(shot.size))))
     caption = f"<figcaption><span>{_text(shot.path)}</span> {label}</figcaption>"
     if shot.jpeg is None:
         return f'<figure><div class="none">no preview</div>{caption}</figure>'

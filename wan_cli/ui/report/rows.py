@@ -25,13 +25,14 @@ _ORDER = {word: place for place, word in enumerate(WORDS)}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shot:
-    """A picture of a file: ``size`` in bytes, sides in pixels, and a small JPEG of it, if there is one."""
+    """A picture of a file: ``size`` in bytes, sides in pixels, a small JPEG if there is one; a film's seconds."""
 
     path: str
     size: int = 0
     width: int | None = None
     height: int | None = None
     jpeg: bytes | None = None
+    duration_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

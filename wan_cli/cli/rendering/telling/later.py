@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wan_cli.media import mime_of_extension
+from wan_cli.media.film import poster_path
 from wan_cli.naming import TRUE_EXTENSIONS
 from wan_cli.text import one_line
 
@@ -41,6 +44,12 @@ def _waiting(item: Item, exists: Callable[[str], bool]) -> Iterator[str]:
         yield f"count = {asset.count}, and {len(paths)} came"
     if asset.fields.get("sidecar") and not all(exists(f"{path}.json") for path in paths):
         yield "sidecar = true, and there is none"
+    if asset.fields.get("poster") and not all(exists(str(poster_path(Path(path)))) for path in paths if _is_film(path)):
+        yield "poster = true, and there is none"
+
+
+def _is_film(path: str) -> bool:
+    return (mime_of_extension(path) or "").startswith("video/")
 
 
 def _suffix(name: str) -> str:

@@ -81,7 +81,9 @@ def _looked_at(root: Path, paths: Sequence[str]) -> dict[str, Shot]:
             size = (root / path).stat().st_size
         except OSError:
             size = 0
-        return Shot(path=path, size=size, width=seen.width, height=seen.height, jpeg=seen.jpeg)
+        return Shot(
+            path=path, size=size, width=seen.width, height=seen.height, jpeg=seen.jpeg, duration_s=seen.duration_s
+        )
 
     # Pillow decodes without holding the interpreter; what it thinks of a file is not worth a line on the terminal.
     with warnings.catch_warnings(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as hands:

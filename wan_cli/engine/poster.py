@@ -1,0 +1,56 @@
+"""The poster beside a video: its first frame as a JPEG, ``clip.poster.jpg`` for ``clip.mp4``.
+
+The video is what was bought and is safe before its poster is thought of, so a poster that cannot be made is a warning.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from wan_cli.intake import read_regular
+from wan_cli.media import film
+from wan_cli.models import File, Target
+from wan_cli.text import one_line
+
+
+class Postered(NamedTuple):
+    """A result with its poster's path, if it has one, and what is to be said of it."""
+
+    file: File
+    notes: tuple[str, ...] = ()
+
+
+def with_poster(target: Target, file: File | None) -> Postered | None:
+    """Write the poster of a video that is in place, where it is to have one and has none; ``None`` where it is not.
+
+    Nothing is replaced but with ``overwrite``. Raises nothing.
+    """
+    if not (file and target.poster and file.path and file.mime.startswith("video/")):
+        return None
+    if file.poster is not None and os.path.lexists(file.poster):
+        return None
+    video = Path(file.path)
+    path = film.poster_path(video)
+    if not film.installed():
+        return Postered(file, (f"{path.name} was not made: PyAV is missing; {film.EXTRA}",))
+    try:
+        data = film.poster(video)
+    except Exception as error:  # noqa: BLE001 - whatever a decoder makes of a file
+        return Postered(file, (f"{path.name} was not made: {one_line(str(error))}",))
+    try:
+        if os.path.lexists(path) and not target.overwrite and read_regular(path, film.POSTER_BYTES) != data:
+            return Postered(file, (f"{path.name} exists and was left as it is, so the video has no poster",))
+        part = path.with_name(f".{path.name[:100]}.{secrets.token_hex(3)}.part")
+        try:
+            with open(part, "xb") as out:  # noqa: PTH123 - exclusive creation
+                out.write(data)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        return Postered(file, (f"{path.name} could not be written: {error.strerror or error}",))
+    return Postered(replace(file, poster=str(path)))
