@@ -18,12 +18,12 @@ LAYERS = (
     {"cli"},
     {"ui"},
     {"engine", "sandbox", "render"},
-    {"transport", "download", "spend", "convert"},
+    {"transport", "download", "spend", "convert", "embed"},
     {"providers"},
     {"config", "ledger", "publish", "fit", "targets", "manifest", "lock", "wire"},
     {"fit_video"},
     {"media", "record", "registry"},
-    {"catalog", "naming", "geometry", "retry_after", "proxies", "intake"},
+    {"catalog", "naming", "geometry", "retry_after", "proxies", "intake", "imprint"},
     {"text"},
     {"models"},
     {"errors", "lean"},
@@ -50,7 +50,7 @@ VAGUE = {"util", "utils", "helper", "helpers", "manager", "managers", "handler",
 LINES, FUNCTION_LINES = 300, 60
 LARGER = {
     "errors.py": 350,  # one tree: the table in its docstring and a class for each line of it
-    "models.py": 360,  # the nouns, which are read together
+    "models.py": 370,  # the nouns, which are read together
 }
 """Files that are one thing although they are long, each with its own limit."""
 

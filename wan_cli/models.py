@@ -261,8 +261,8 @@ class Cost:
 class Target:
     """Where the results go, resolved at submit and kept with the task.
 
-    ``template`` is an absolute path whose name may hold fields, or ``None`` when nothing is written (``-o -``).
-    ``replaces`` is the sha256 of each file that ``overwrite`` is about; ``None``: about whatever is there.
+    ``template`` is an absolute path whose name may hold fields, or ``None`` (``-o -``). ``replaces`` is the sha256 of
+    each file that ``overwrite`` is about; ``None``: of any.
     """
 
     template: str | None
@@ -271,6 +271,7 @@ class Target:
     convert: bool = False
     sidecar: bool = False
     poster: bool = False
+    embed: bool = False
     stdout: bool = False
 
 

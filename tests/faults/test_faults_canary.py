@@ -213,7 +213,7 @@ def test_threat_s19_what_is_made_is_private_whatever_the_umask(
         assert live.run("generate", "x", "-p", "rivya", "-o", "-", command=False).code == 0
         shutil.rmtree(live.root / "state")
         assert live.run("upload", "-", stdin=picture(512, 512)).code == 0
-        assert live.run("generate", "x", "-p", "rivya", "-o", "deep/er/{id}{ext}", "--sidecar").code == 0
+        assert live.run("generate", "x", "-p", "rivya", "-o", "deep/er/{id}{ext}", "--sidecar", "--embed").code == 0
         assert live.run("edit", "-", "blue", "-p", "rivya", stdin=picture(640, 640)).code == 0
         assert live.run("generate", "x", "--sandbox", "-o", "sandbox.png").code == 0
         with monkeypatch.context() as patch:

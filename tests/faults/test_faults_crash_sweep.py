@@ -76,8 +76,8 @@ def test_p02_p03_a_crash_in_the_call_after_a_crash(tmp_path: Path, way: Way) -> 
 
 
 def test_p05_a_crash_around_the_second_file_of_a_result(tmp_path: Path) -> None:
-    """With a sidecar beside the picture the same holds: both files in the end, and nothing beside them."""
-    call = (*RIVYA.call(), "--sidecar")
+    """With a label in the picture and a sidecar beside it the same holds: both files in the end, and nothing else."""
+    call = (*RIVYA.call(), "--sidecar", "--embed")
     table = Bench(tmp_path, RIVYA, *call, names=("fox.png", "fox.png.json")).sweep()
     shown(table)
     assert not table.wrong

@@ -53,7 +53,7 @@ def _retargeted(app: App, task: Task, options: Collecting | Deciding, number: in
             hint=f"{task.command('status')} --json",
         )
     if options.output == "-":
-        return replace(task, target=Target(template=None, stdout=True))
+        return replace(task, target=Target(template=None, stdout=True, embed=_embedded(app, task, target, options)))
     if options.output is not None:
         output = options.output if count == 1 else _numbered(options.output, number, app.cwd)
         target = replace(target, template=_template(app, task, output, options, alone=count == 1))
@@ -64,8 +64,21 @@ def _retargeted(app: App, task: Task, options: Collecting | Deciding, number: in
         target=replace(
             target, overwrite=options.overwrite or target.overwrite, convert=options.convert or target.convert,
             sidecar=options.sidecar or target.sidecar, poster=options.poster or target.poster,
+            embed=_embedded(app, task, target, options),
         ),
     )  # fmt: skip
+
+
+def _embedded(app: App, task: Task, target: Target, options: Collecting | Deciding) -> bool:
+    """Tell whether how it was made is written into the result; what cannot have it is collected all the same."""
+    if not options.embed:
+        return target.embed if options.embed is None else False
+    kept = f"{task.name} is saved already, and stays as it is; -o fetches it again"
+    video = f"{task.name} makes a video, and nothing is written into videos"
+    why = kept if isinstance(task.state, Saved) else video if task.job.makes == "video" else ""
+    if why:
+        app.streams.say(f"warning: --embed: {why}")
+    return not why
 
 
 def free_target(task: Task) -> None:

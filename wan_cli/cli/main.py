@@ -37,6 +37,7 @@ COMMANDS = {
     "recover": "Decide about a task whose purchase is unknown.",
     "render": "Render a project's assets from one file: what is missing, stale or changed.",
     "keep": "Put something already made into manifest and lock, without buying it again.",
+    "inspect": "Say what made a file: by ledger, lock or sidecar, or by what is inside it.",
     "models": "Show providers, models, options, limits and prices.",
     "auth": "Keep and remove keys, and show where each comes from.",
     "config": "Show the effective settings.",

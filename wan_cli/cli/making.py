@@ -14,6 +14,7 @@ from wan_cli import naming, spend
 from wan_cli.cli.aiming import keep_in_project
 from wan_cli.cli.consent import asker, limits_of
 from wan_cli.cli.earlier import tell_of_earlier
+from wan_cli.cli.embedding import embeds
 from wan_cli.cli.lengths import seconds
 from wan_cli.cli.order import Order, price_lines, read_order
 from wan_cli.cli.outcome import Wish
@@ -41,14 +42,19 @@ def make(app: App, verb: Verb, words: list[str], options: Making) -> int:
     wish = Wish(wait=options.wait, download=not options.no_download, strict=options.strict)
     timeout = app.config.get("timeout") if options.timeout is None else options.timeout
     limit = seconds(timeout) if timeout else None
+    if options.like is not None:
+        from wan_cli.cli.provenance.like import with_like
+
+        words, options = with_like(app, verb, words, options)
     order = read_order(app, verb, words, options)
     if options.poster:
         _check_poster(order)
+    embed = embeds(app, order, said=options.embed, convert_to=options.output if options.convert else None)
     places = _place(app, options, order)
     if places.existing:
         return _skipped(app, places.existing)
     _gate(app, options, order)
-    tasks = _tasks(app, options, order, places)
+    tasks = [replace(task, target=replace(task.target, embed=embed)) for task in _tasks(app, options, order, places)]
     if options.dry_run:
         from wan_cli.cli.dryrun import show
 

@@ -109,6 +109,9 @@ class Saving(Options):
     poster: Annotated[
         bool, typer.Option("--poster", help="Write FILE.poster.jpg beside each video: its first frame.")
     ] = False
+    embed: Annotated[
+        bool | None, typer.Option("--embed/--no-embed", help="Write into each picture how it was made.")
+    ] = None
 
 
 @dataclass(init=False, eq=False, repr=False)
@@ -136,6 +139,9 @@ class Choosing(Options):
 class Making(Choosing, Saving, Looking, Waiting, Lines, Faults, Talk):
     """The options of the four making verbs (interface.md, section 2)."""
 
+    like: Annotated[
+        str | None, typer.Option("--like", metavar="FILE", help="With the settings that made this file.")
+    ] = None
     prompt_text: Annotated[
         str | None, typer.Option("--prompt", metavar="TEXT", help="The prompt, instead of PROMPT.")
     ] = None

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 DECISIONS = ("adopt", "same_key", "resubmit", "abandon", "import_file")
 SPENDING = ("yes", "max_cost", "allow_unknown_cost")
 COLLECTING = (
-    "output", "overwrite", "convert", "sidecar", "poster", "timeout", "strict", "no_download", "wait", "jsonl",
+    "output", "overwrite", "convert", "sidecar", "poster", "embed", "timeout", "strict", "no_download", "wait", "jsonl",
 )  # fmt: skip
 """Options that only mean something beside a decision after which the result is collected."""
 

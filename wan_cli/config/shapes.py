@@ -37,6 +37,7 @@ class UserDefaults(Defaults):
     """What the user's own file may set beyond that."""
 
     timeout: Text | None = None
+    embed: bool | None = None
 
 
 class Spend(Table):

@@ -13,21 +13,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wan_cli import naming
-from wan_cli.convert import convert
 from wan_cli.download import Expired
 from wan_cli.engine.compare import alike, differences
 from wan_cli.engine.expiry import end_of, is_over, until
+from wan_cli.engine.finish import Finished, finished
 from wan_cli.engine.loop import Engine, Service, model_of
 from wan_cli.engine.poster import with_poster
 from wan_cli.engine.sidecar import write_sidecar
 from wan_cli.errors import DownloadFailed, WanError, WriteFailed
 from wan_cli.intake import digest_of
-from wan_cli.media import EXTENSIONS, Sniffed, inspect, mime_of_extension
+from wan_cli.media import EXTENSIONS
 from wan_cli.media.film import with_film_facts
 from wan_cli.models import Done, File, Lost, Output, Pending, Saved, Task, TaskChanged, Transfer
 from wan_cli.publish import Part
+from wan_cli.record import from_document
 from wan_cli.targets import may_replace
-from wan_cli.text import one_line
 
 CAPS = {"image": 100 * 1024 * 1024, "video": 2 * 1024 * 1024 * 1024}
 """The most bytes of one result (reliability.md section 5)."""
@@ -161,43 +161,37 @@ class _Desk:
             sniffed = await self.service.fetcher.fetch(output, part, kind=kind, progress=progress)
             with part.reading() as source:
                 sniffed = with_film_facts(sniffed, source)
-            if task.target.stdout:
-                return await self._handed_over(index, part, sniffed)
-            return await self._published(index, part, sniffed)
+            with finished(self.task, part, sniffed, self._public()) as made:
+                if task.target.stdout:
+                    return await self._handed_over(index, made)
+                return await self._published(index, made)
 
-    async def _handed_over(self, index: int, part: Part, sniffed: Sniffed) -> _Fetched:
+    def _public(self) -> Task:
+        """Return the task as it may be told: without the user's texts where those are not stored."""
+        target = self.task.target
+        plain = not (target.embed or target.sidecar)
+        return self.task if plain else from_document(self.engine.ledger.document(self.task))
+
+    async def _handed_over(self, index: int, made: Finished) -> _Fetched:
         """``-o -``: the bytes go to standard output, and no file stays."""
         if self.engine.deliver is None:
             raise WriteFailed("there is no standard output to write the result to")
-        with part.reading() as source:
+        with made.part.reading() as source:
             self.engine.deliver(source.read())
-        return _Fetched(index, await self._record(index, part, sniffed, None))
+        return _Fetched(index, await self._record(index, made, None), notes=tuple(made.notes))
 
-    async def _published(self, index: int, part: Part, sniffed: Sniffed) -> _Fetched:
-        notes, ready, made = list[str](), part, sniffed
-        wanted = mime_of_extension(self.task.target.template or "")
-        if self.task.target.convert and wanted and wanted != sniffed.mime:
-            try:
-                ready = convert(part, wanted)
-            except DownloadFailed as error:
-                notes.append(one_line(error.message))
-            else:
-                with ready.reading() as source:
-                    made = inspect(source)
-        elif wanted and wanted != sniffed.mime:
-            notes.append(f"the provider delivered {sniffed.mime}, so the name ends in {EXTENSIONS[sniffed.mime]}")
-        final = self._path(index, EXTENSIONS[made.mime])
-        with ready:
-            file = await self._record(index, ready, made, final)  # the hash is durable before the name exists
-            real = final
-            if not _whole(file):  # else it is in place, and another file of the task was missed
-                real = ready.publish(final, overwrite=may_replace(self.task.target, final))
+    async def _published(self, index: int, made: Finished) -> _Fetched:
+        final = self._path(index, EXTENSIONS[made.sniffed.mime])
+        file = await self._record(index, made, final)  # the hash is durable before the name exists
+        real = final
+        if not _whole(file):  # else it is in place, and another file of the task was missed
+            real = made.part.publish(final, overwrite=may_replace(self.task.target, final))
         if real != final:
-            file = await self._record(index, ready, made, real)
-            notes.append(f"{final.name} was taken meanwhile, so the result is {real.name}")
+            file = await self._record(index, made, real)
+            made.notes.append(f"{final.name} was taken meanwhile, so the result is {real.name}")
         if self.task.target.sidecar:
-            write_sidecar(self.task, file, real)
-        return await self._posted(_Fetched(index, file, notes=tuple(notes)))
+            write_sidecar(self._public(), file, real)
+        return await self._posted(_Fetched(index, file, notes=tuple(made.notes)))
 
     async def _posted(self, result: _Fetched) -> _Fetched:
         """Put the poster beside a video where it is wanted and missing."""
@@ -206,7 +200,8 @@ class _Desk:
             return result
         return replace(result, file=await self._noted(made.file), notes=(*result.notes, *made.notes))
 
-    async def _record(self, index: int, part: Part, sniffed: Sniffed, path: Path | None) -> File:
+    async def _record(self, index: int, made: Finished, path: Path | None) -> File:
+        part, sniffed = made.part, made.sniffed
         file = File(
             index=index, path=str(path) if path else None, bytes=part.size, sha256=part.sha256, mime=sniffed.mime,
             width=sniffed.width, height=sniffed.height, duration_s=sniffed.duration_s, fps=sniffed.fps,

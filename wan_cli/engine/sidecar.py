@@ -7,6 +7,7 @@ import secrets
 from pathlib import Path
 
 from wan_cli.errors import WriteFailed
+from wan_cli.imprint import VERSION, imprint, references
 from wan_cli.models import File, Task
 
 
@@ -14,12 +15,11 @@ def write_sidecar(task: Task, file: File, path: Path) -> None:
     """Write how the file was made beside it. Raises ``WriteFailed``."""
     job = task.job
     said = {
-        "wan": 1, "file": path.name, "sha256": file.sha256, "bytes": file.bytes, "mime": file.mime, "width": file.width,
-        "height": file.height, "task": task.id, "handle": task.handle, "provider": task.provider,
-        "sandbox": task.sandbox, "model": job.model, "provider_model": task.provider_model, "verb": job.verb,
-        "prompt": job.prompt, "size": job.size, "aspect": job.aspect, "seed": job.seed, "n": job.n,
-        "watermark": job.watermark, "thinking": job.thinking, "params": dict(job.params),
-        "references": [{"name": m.file.name, "sha256": m.file.sha256} for m in job.media if m.file],
+        "wan": VERSION, "file": path.name, **imprint(task), "sha256": file.sha256, "bytes": file.bytes,
+        "mime": file.mime, "width": file.width, "height": file.height, "task": task.id, "handle": task.handle,
+        "prompt": job.prompt, "size": job.size, "aspect": job.aspect, "seed": job.seed, "watermark": job.watermark,
+        "thinking": job.thinking, "params": dict(job.params),
+        "references": references(job),
         "cost": {"estimated": task.cost.estimated, "actual": task.cost.actual, "unit": task.cost.unit},
     }  # fmt: skip
     target = path.with_name(path.name + ".json")

@@ -92,6 +92,7 @@ class Fields(BaseModel):
     convert: bool | None = None
     sidecar: bool | None = None
     poster: bool | None = None
+    embed: bool | None = None
     strict: bool | None = None
     prompt: Annotated[str, StringConstraints(min_length=1, max_length=65_536)] | None = None
     prompt_file: Text | None = None
@@ -150,7 +151,7 @@ def meant(name: str) -> str:
     if why := NO_FIELDS.get(name):
         return f"not a field of an asset: {why}"
     plain = name.removeprefix("no_")
-    if plain != name and plain in ("watermark", "thinking", "convert", "sidecar", "poster", "strict"):
+    if plain != name and plain in ("watermark", "thinking", "convert", "sidecar", "poster", "embed", "strict"):
         return f"not a field of an asset; say {plain} = false"
     near = difflib.get_close_matches(name, [*Row.model_fields], n=1)
     return "not a field of an asset" + (f"; did you mean {near[0].strip('_')}?" if near else "")

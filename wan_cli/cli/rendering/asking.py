@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from wan_cli.catalog import Model, Offer
 from wan_cli.cli.assets import NATURAL, ROLES, checked
+from wan_cli.cli.embedding import embeds
 from wan_cli.cli.frames import SHARED
 from wan_cli.cli.options import Making
 from wan_cli.cli.order import Order, price_lines, read_order
@@ -31,7 +32,7 @@ _PLAIN = (
     "model", "count", "size", "aspect", "seed", "watermark", "thinking", "negative", "duration", "resolution",
     "audio_setting",
 )  # fmt: skip
-_OWN = frozenset({"prompt", "seed", "output", "convert", "sidecar", "poster"})
+_OWN = frozenset({"prompt", "seed", "output", "sidecar", "poster"})
 """Fields of an asset that decide neither who makes it nor what it costs."""
 _USE = re.compile(r"\A(?:use|add) (-p|-m|-n) (\S+)\Z")
 _FIELD = {"-p": "provider", "-m": "model", "-n": "count"}
@@ -134,6 +135,8 @@ def order_of(
                 f"images: {media.videos[0]} is a video, and {order.model.name} makes pictures from pictures",
                 hint='use it where a video is made: model = "wan2.7-video"',
             )  # fmt: skip
+        converted = asset.output if asset.fields.get("convert") else None
+        embeds(app, order, said=asset.fields.get("embed"), convert_to=converted, asset=True)
     except WanError as error:
         error.message = f"{manifest.where(asset)}: {asset.id}: {error.message}"
         error.hint = _USE.sub(lambda found: f"{_field(found[1], found[2])} in {manifest.path.name}", error.hint)

@@ -183,7 +183,8 @@ def table_of(root: Path, name: str, found: Found) -> dict[str, Any]:
         said["param"] = dict(job.params)
     if (count := _count(job, found)) > 1:
         said["count"] = count
-    said |= {field: True for field in ("convert", "sidecar", "poster") if getattr(found.task.target, field)}
+    flags = ("convert", "sidecar", "poster", "embed")
+    said |= {field: True for field in flags if getattr(found.task.target, field)}
     return said
 
 

@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from wan_cli import naming
+from wan_cli.cli.embedding import extras
 from wan_cli.cli.failover import run_through
 from wan_cli.cli.outcome import Wish
 from wan_cli.cli.rendering.asking import Paths, Reader
@@ -89,12 +90,9 @@ class Choice:
     def _tasks(self, asset: Asset, order: Order) -> Iterator[tuple[Task, Order]]:
         app, model = self.call.app, order.model
         template = self.call.places.template(asset)
-        fields, first = asset.fields, _free(template)
+        first = _free(template)
         for number in range(first, first + self.number):
-            target = Target(
-                template=beside(template, number), convert=bool(fields.get("convert")),
-                sidecar=bool(fields.get("sidecar")), poster=bool(fields.get("poster")),
-            )  # fmt: skip
+            target = Target(template=beside(template, number), **extras(app, asset.fields))
             batch = secrets.token_hex(8)
             for place, (job, line) in enumerate(zip(order.jobs, order.lines, strict=True), start=1):
                 amount = None if line.amount is None else float(line.amount)

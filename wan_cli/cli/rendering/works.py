@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wan_cli.cli.embedding import extras
 from wan_cli.cli.failover import run_through
 from wan_cli.cli.outcome import Wish, deciding, task_outcome
 from wan_cli.cli.rendering.books import Books, Purchase, next_take, unbought
@@ -153,11 +154,10 @@ class Works:
 
     def target(self, item: Item) -> Target:
         """Return where the results go. What is not ours is never overwritten: then the result is put beside it."""
-        fields = item.asset.fields
         mine = replaceable(item, self.places, self.books.lock, self.sight)
         return Target(
             template=self.places.template(item.asset), overwrite=mine is not None, replaces=mine,
-            convert=bool(fields.get("convert")), sidecar=bool(fields.get("sidecar")), poster=bool(fields.get("poster")),
+            **extras(self.app, item.asset.fields),
         )  # fmt: skip
 
     async def _through(self, task: Task, rest: Sequence[Any] = ()) -> Task:

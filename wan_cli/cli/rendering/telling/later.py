@@ -28,7 +28,8 @@ def warn_of_later(app: App, manifest: Manifest, items: Iterable[Item], sight: Si
     _warn(app, (
         f"{manifest.where(item.asset)}: {item.asset.id}: {', '.join(fields)}: it takes effect when the asset is "
         f"rendered next: {manifest.command('--force', '--only', item.asset.id, whole=True)}"
-        for item in items if item.status in ("current", "moved") and (fields := list(_waiting(item, exists)))
+        for item in items
+        if item.status in ("current", "moved") and (fields := [*_waiting(item, exists), *_bare(item, sight, wanted)])
     ))  # fmt: skip
 
 
@@ -50,6 +51,15 @@ def _waiting(item: Item, exists: Callable[[str], bool]) -> Iterator[str]:
 
 def _is_film(path: str) -> bool:
     return (mime_of_extension(path) or "").startswith("video/")
+
+
+def _bare(item: Item, sight: Sight, wanted: Wanted) -> Iterator[str]:
+    """Say of pictures that were made before ``embed`` was there that nothing is in them; each has to be opened."""
+    if item.asset.fields.get("embed") and item.entry and not wanted.inputs_only:
+        from wan_cli.media.labels import carries
+
+        if not all(carries(sight.root / made.path) for made in item.entry.files):
+            yield "embed = true, and nothing is in it"
 
 
 def _suffix(name: str) -> str:

@@ -1,0 +1,1 @@
+"""Where a file comes from: looked up, shown (``wan inspect``), and repeated (``--like``)."""
