@@ -58,16 +58,21 @@ def test_the_wheel_has_the_code_and_its_data(wheel: zipfile.ZipFile) -> None:
     }
     there = {name for name in wheel.namelist() if name.startswith("wan_cli/")}
     assert there == here
-    assert {"wan_cli/py.typed", "wan_cli/ui/schema.json"} <= there
+    assert {"wan_cli/py.typed", "wan_cli/ui/schema.json", "wan_cli/SKILL.md"} <= there
     assert {f"wan_cli/providers/{name}.toml" for name in BUILTIN} <= there
 
 
 def test_the_wheel_has_nothing_else(wheel: zipfile.ZipFile) -> None:
-    """Beside the package there is only the metadata, with the licence; in it are code, TOML, JSON and a style."""
+    """Beside the package there are only the metadata, with the licence, and the manual pages, below share/man.
+
+    In the package are code, TOML, JSON, a style, and a page for agents.
+    """
     others = {name.partition("/")[2] for name in wheel.namelist() if not name.startswith("wan_cli/")}
-    assert others == {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
+    pages = {name for name in others if name.startswith("data/")}
+    assert pages == {f"data/share/man/man1/{path.name}" for path in (ROOT / "completions" / "man").iterdir()}
+    assert others - pages == {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
     kinds = {Path(name).suffix for name in wheel.namelist() if name.startswith("wan_cli/")}
-    assert kinds == {".py", ".toml", ".json", ".css", ".typed"}
+    assert kinds == {".py", ".toml", ".json", ".css", ".typed", ".md"}
 
 
 def test_the_command_is_wan(wheel: zipfile.ZipFile) -> None:

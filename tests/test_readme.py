@@ -315,5 +315,5 @@ def test_links_and_files_exist() -> None:
 def test_nothing_names_the_machine_it_was_written_on() -> None:
     """Neither this page nor the changelog nor the scripts name a folder of anybody's machine."""
     texts = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "pyproject.toml", ROOT / ".ci" / "run"]
-    for path in [*texts, *(ROOT / "completions").iterdir()]:
+    for path in [*texts, *(path for path in (ROOT / "completions").rglob("*") if path.is_file())]:
         assert not re.search(r"/(?:work|root|home)/|/tmp/\w", path.read_text(encoding="utf-8")), path

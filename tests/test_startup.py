@@ -101,6 +101,9 @@ def test_help_is_light() -> None:
         ("wan generate -p rivya --size ", "2K", True),
         ("wan generate --aspect ", "16:9", True),
         ("wan models ", "rivya", True),
+        ("wan generate -p rivya -m wan2.7-video -d ", "15", True),
+        ("wan generate --audio-setting ", "origin", False),
+        ("wan generate --sandbox --fault ", "k-of-n", False),
     ],
 )
 def test_completion_is_light(line: str, offered: str, *, catalogue: bool) -> None:
@@ -113,6 +116,24 @@ def test_completion_is_light(line: str, offered: str, *, catalogue: bool) -> Non
     assert ("wan_cli.catalog" in modules) == catalogue
     commands = {name for name in modules if name.startswith("wan_cli.cli.commands.")}
     assert len(commands) <= (len(words) > 2)
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_completion_with_help_is_light(shell: str) -> None:
+    """Where a shell is given help beside the values, no library is loaded either."""
+    said = {"_WAN_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": "wan generate -p "}
+    printed, [(_, modules)] = _loaded((), **said)
+    assert "ToAPIs" in printed
+    assert not modules & (HEAVY | NEVER)
+
+
+def test_tasks_are_offered_with_one_library(tmp_path: Path) -> None:
+    """The names of tasks need sqlite3, and neither what reads the configuration nor what runs a task."""
+    env = {"_WAN_COMPLETE": "complete_bash", "COMP_WORDS": "wan wait ''", "COMP_CWORD": "-1"}
+    _, [(_, modules)] = _loaded((), **env, WAN_STATE_DIR=str(tmp_path))
+    assert modules & (HEAVY | NEVER) == {"sqlite3"}
+    assert not [name for name in modules if name.startswith(("wan_cli.engine", "wan_cli.transport"))]
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("line", TABLE)

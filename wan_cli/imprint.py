@@ -56,12 +56,16 @@ def references(job: Job) -> list[dict[str, Any]]:
     An address is nobody's business: it may be signed.
     """
     return [
-        {
-            "name": medium.file.name, "sha256": medium.file.sha256,
-            **({} if medium.role in _UNSAID else {"role": medium.role}),
-        }
+        {**_reference(medium.file), **({} if medium.role in _UNSAID else {"role": medium.role})}
         for medium in job.media if medium.file
     ]  # fmt: skip
+
+
+def _reference(file: LocalFile) -> dict[str, Any]:
+    """Name a reference; where a smaller copy of it was sent, that as well."""
+    source = file.original or file
+    sent = {"sent": {"sha256": file.sha256, "width": file.width, "height": file.height}} if file.original else {}
+    return {"name": source.name, "sha256": source.sha256, **sent}
 
 
 def task_of(said: object, file: File) -> Task | None:

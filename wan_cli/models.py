@@ -27,7 +27,7 @@ ChargeBasis = Literal["provider", "contract", "assumed"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalFile:
-    """A checked file on this machine: ``size`` in bytes, ``sha256`` in hex, sides in pixels where known."""
+    """A checked file here: bytes, sha256 in hex, sides in pixels; ``original`` is what it is a smaller copy of."""
 
     path: str
     sha256: str
@@ -35,6 +35,7 @@ class LocalFile:
     mime: str
     width: int | None = None
     height: int | None = None
+    original: LocalFile | None = None
 
     @property
     def name(self) -> str:
@@ -55,7 +56,7 @@ class Media:
     @property
     def identity(self) -> str:
         """What the medium is, whatever address it has today: the content's hash, else the address."""
-        return f"sha256:{self.file.sha256}" if self.file else f"url:{self.url}"
+        return f"sha256:{(self.file.original or self.file).sha256}" if self.file else f"url:{self.url}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

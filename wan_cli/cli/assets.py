@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -123,15 +124,22 @@ def _is_internal(host: str) -> bool:
     return not dot or last in INTERNAL or f"{name.rpartition('.')[2]}.{last}" == "home.arpa" or bool(_NUMBER(last))
 
 
-def checked(medium: Media, offer: Offer, asset: str, path: str, notice: Callable[[str], object]) -> Media:
+def checked(
+    medium: Media, offer: Offer, asset: str, path: str, notice: Callable[[str], object], *, copies: Path | None = None
+) -> Media:  # fmt: skip
     """Open and check a local file against the limits of its role. Raises ``FileInvalid``; nothing was sent.
 
     ``asset`` is what the user typed, ``path`` where it is; ``notice`` is given what the user should know of the file.
+    With ``copies``, a folder of ours, a picture that is too large is replaced by a smaller copy.
     """
     if medium.url:
         return medium
     inputs = inputs_for(medium, offer, asset)
     label = "picture" if medium.kind == "image" else medium.kind
+    if copies is not None and medium.kind == "image":
+        from wan_cli.media.shrinking import shrink
+
+        return replace(medium, file=shrink(path, inputs, copies, notice, label=label))
     return replace(medium, file=local_file(path, inputs, kind=medium.kind, label=label, notice=notice))
 
 

@@ -122,7 +122,12 @@ def main(argv: Sequence[str], *, app: App | None = None) -> int:
     app.words, app.command = tuple(argv), next((word for word in argv if word in COMMANDS), "")
     try:
         _no_keys(argv, secrets(app))
-        code = typer.main.get_command(root).main(list(argv), prog_name="wan", standalone_mode=False, obj=app)
+        command = typer.main.get_command(root)
+        if app.env.get("_WAN_COMPLETE") or {"--install-completion", "--show-completion"} & set(argv):
+            from wan_cli.cli.shells import register
+
+            register()
+        code = command.main(list(argv), prog_name="wan", standalone_mode=False, obj=app)
         return app.finish(int(code or 0))
     except NoArgsIsHelpError as error:
         app.streams.out(error.ctx.get_help())

@@ -23,6 +23,9 @@ MaxCost = Annotated[
 MaxResults = Annotated[int | None, typer.Option("--max-results", min=1, help="Refuse more results than this.")]
 UnknownCost = Annotated[bool, typer.Option("--allow-unknown-cost", help="With --max-cost: buy at unknown prices.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Consent to a large purchase.")]
+Shrink = Annotated[
+    bool, typer.Option("--shrink-references", help="Send a smaller copy of a picture that is too large.")
+]
 NoDownload = Annotated[bool, typer.Option("--no-download", help="Print addresses, fetch nothing.")]
 
 
@@ -64,7 +67,12 @@ class Faults(Options):
 
     fault: Annotated[
         list[str] | None,
-        typer.Option("--fault", metavar="SPEC", help="What goes wrong in the sandbox; see 'wan help sandbox'."),
+        typer.Option(
+            "--fault",
+            metavar="SPEC",
+            help="What goes wrong in the sandbox; see 'wan help sandbox'.",
+            autocompletion=complete.faults,
+        ),
     ] = None
     latency: Annotated[
         float | None,
@@ -168,11 +176,15 @@ class Making(Choosing, Saving, Looking, Waiting, Lines, Faults, Talk):
     mask: Annotated[str | None, typer.Option("--mask", metavar="FILE", help="PNG; what is transparent is changed.")] = (
         None
     )
-    duration: Annotated[int | None, typer.Option("--duration", "-d", metavar="S", help="Seconds of video.")] = None
+    duration: Annotated[
+        int | None,
+        typer.Option("--duration", "-d", metavar="S", help="Seconds of video.", autocompletion=complete.durations),
+    ] = None
     resolution: Annotated[
         str | None,
         typer.Option("--resolution", metavar="720p|1080p", help="Of a video.", autocompletion=complete.resolutions),
     ] = None
+    shrink_references: Shrink = False
     first_frame: Annotated[str | None, typer.Option("--first-frame", metavar="ASSET", help="The video begins so.")] = (
         None
     )
@@ -183,7 +195,13 @@ class Making(Choosing, Saving, Looking, Waiting, Lines, Faults, Talk):
     audio: Annotated[str | None, typer.Option("--audio", metavar="ASSET", help="Sound that drives the video.")] = None
     voice: Annotated[str | None, typer.Option("--voice", metavar="ASSET", help="The voice of a reference.")] = None
     audio_setting: Annotated[
-        str | None, typer.Option("--audio-setting", metavar="auto|origin", help="Sound of an edited video.")
+        str | None,
+        typer.Option(
+            "--audio-setting",
+            metavar="auto|origin",
+            help="Sound of an edited video.",
+            autocompletion=complete.audio_settings,
+        ),
     ] = None
     param: Annotated[
         list[str] | None,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wan_cli import spend
@@ -13,7 +15,7 @@ from wan_cli.catalog import Model, Offer
 from wan_cli.cli.assets import checked, inputs_for, read_media, wanted_kind
 from wan_cli.cli.choose import Candidate, choose
 from wan_cli.cli.frames import check_coming, spoken, still_of
-from wan_cli.cli.prompt import asset_path, read_prompt, split_words
+from wan_cli.cli.prompt import as_utf8, asset_path, read_prompt, split_words
 from wan_cli.errors import FileInvalid, UsageError
 from wan_cli.fit import Fitted, offer_for
 from wan_cli.models import Job, Media, Verb
@@ -72,7 +74,7 @@ def read_order(
         aspect=options.aspect or app.config.get("aspect"), n=1 if options.count is None else options.count,
         n_said=options.count is not None,
         seed=options.seed, watermark=options.watermark, thinking=options.thinking,
-        negative=said("negative"), duration=said("duration"), resolution=said("resolution"),
+        negative=as_utf8(said("negative")), duration=said("duration"), resolution=said("resolution"),
         audio_setting=options.audio_setting,
         params=_params(options.param or []),
         route=None if options.route_async is None else "async" if options.route_async else "sync",
@@ -81,6 +83,8 @@ def read_order(
         app, job, provider=options.provider, model=options.model, tell=tell or app.talk,
         need_key=not options.dry_run if need_key is None else need_key,
     )  # fmt: skip
+    if options.shrink_references:
+        look = functools.partial(look, copies=_copies(app, options))
     candidates = _with_files(app, found, drafts, absent, look)
     apart = any(offer_for(candidate.model, verb).count is None for candidate in candidates)
     model, fitted = candidates[0].model, candidates[0].fitted
@@ -90,6 +94,17 @@ def read_order(
         model=model, fitted=fitted, jobs=jobs, lines=price_lines(app, candidates[0], jobs), candidates=candidates,
         fingerprint=_fingerprint(stated),
     )  # fmt: skip
+
+
+def _copies(app: App, options: Making) -> Path:
+    """Return the folder for smaller copies, made private. Raises ``UsageError`` beside a mask."""
+    if options.mask is not None:
+        raise UsageError(
+            "--shrink-references and --mask exclude each other: the mask has to be as large as the picture",
+            hint="leave --shrink-references out",
+        )
+    app.private(folder := app.state / "copies")
+    return folder
 
 
 def price_lines(app: App, candidate: Candidate, jobs: Sequence[Job]) -> list[spend.Line]:

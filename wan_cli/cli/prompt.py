@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from wan_cli.errors import FileInvalid, UsageError
 from wan_cli.media import looks_like_media_name
@@ -17,6 +18,9 @@ STDIN_BYTES = 64 * 1024
 
 STDIN_PICTURE_BYTES = 64 * 1024 * 1024
 """The most that is read of a picture or video: above what any provider takes (50 MiB, contracts.md)."""
+
+
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def read_prompt(app: App, word: str | None, text: str | None, file: str | None) -> str:
@@ -50,7 +54,7 @@ def read_prompt(app: App, word: str | None, text: str | None, file: str | None) 
 
 
 def _said(text: str) -> str:
-    prompt = text.strip().removeprefix("\ufeff")
+    prompt = as_utf8(text).strip().removeprefix("\ufeff")
     if not prompt:
         raise UsageError("the prompt is empty", hint="give a text, @FILE or - for standard input")
     return prompt
@@ -87,10 +91,22 @@ def _stdin_bytes(app: App, limit: int) -> bytes:
 
 
 def _decode(data: bytes, name: str) -> str:
-    try:
-        return data.decode("utf-8-sig")
+    try:  # PowerShell's ">" writes UTF-16 with its mark
+        return data.decode("utf-16" if data.startswith(_UTF16) else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"the prompt in {name} is not UTF-8: byte {error.start + 1} cannot be read") from error
+
+
+@overload
+def as_utf8(text: str) -> str: ...
+@overload
+def as_utf8(text: None) -> None: ...
+def as_utf8(text: str | None) -> str | None:
+    """Return a word of the command line as UTF-8, where the locale made Python take it for something else (PEP 383)."""
+    try:
+        return os.fsencode(text).decode() if text and not text.isprintable() else text
+    except UnicodeError:
+        return text
 
 
 def split_words(words: list[str], *, has_prompt: bool) -> tuple[list[str], str | None]:

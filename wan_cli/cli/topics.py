@@ -35,9 +35,19 @@ TEMPLATES = """\
   -o 'out/{slug}-{index:02}{ext}'
   -o -                       the bytes of one result to standard output
 
-Fields: {id} {verb} {provider} {model} {seed} {index} {date} {slug} {ext}
-{{ and }} are literal braces. The extension follows the bytes; --convert makes the
-one you named. Existing files are never replaced without --overwrite.
+  {slug}      the prompt's letters and digits, at most 60 bytes
+  {id}        the task's local id; in wan render the asset's
+  {task}      in wan render: the task's local id
+  {index}     1, 2, ...; {index:02} with leading zeros
+  {ext}       .png, .jpg, .mp4, ...: what the bytes are
+  {verb}      generate, edit, fuse or sequence
+  {provider}  who made it      {model}  by its canonical name
+  {seed}      as given         {date}   2026-11-21, when it was asked for
+
+{{ and }} are literal braces. With several results and no {index}, -1, -2, ... goes before
+the extension. The extension follows the bytes; --convert makes the one you named.
+Existing files are never replaced without --overwrite. Missing folders are made. Names that
+Windows cannot have (con, a:b, a dot at the end) are refused on every system.
 """
 
 MONEY = """\
@@ -94,8 +104,15 @@ run; after a crash it stays, and the next run folds it in. Do not delete it.
 """
 
 
+SEVERAL = """
+Several tasks: 9, 10 or 12 if any has it; else their common code; else 11 if any failed; else 8.
+wan status TASK exits by the task's state, the list with 0 (--exit-status: by the worst).
+wan doctor is 0 or 3. --dry-run over a cap is 5. 9 is never sent again by itself: wan recover.
+"""
+
+
 def _exit_codes() -> str:
-    return "Exit codes:\n\n" + "".join(f"  {code:>3}  {text}\n" for code, text in EXIT_CODES.items())
+    return "Exit codes:\n\n" + "".join(f"  {code:>3}  {text}\n" for code, text in EXIT_CODES.items()) + SEVERAL
 
 
 def _errors() -> str:
@@ -104,8 +121,66 @@ def _errors() -> str:
     tree = (errors.__doc__ or "").split("::\n", 1)[1]
     return (
         "Every error prints three lines on standard error: error, charged, hint. The JSON document has the\n"
-        f"same as an object. Its code is one of:\n{tree}"
+        f"same as an object. Its code is one of:\n{tree}\nWhat each means:\n\n{_meanings()}\n"
+        "retry_safe is true where the same call may be repeated without paying twice, and repeating can help;\n"
+        "retry_after_s says when, where the provider does.\n"
     )
+
+
+def _meanings() -> str:
+    """Return a line for each code, from the class that carries it."""
+    import textwrap
+
+    from wan_cli import errors
+
+    found: dict[str, str] = {}
+    for cls in errors._leaves(errors.WanError)[1:]:  # noqa: SLF001 - of the same package
+        found[cls.code] = (cls.__doc__ or "").splitlines()[0].replace("``", "")
+    lines = (f"  {code:<21} {meaning}" for code, meaning in found.items())
+    return "".join(textwrap.fill(line, 100, subsequent_indent=" " * 24) + "\n" for line in lines)
+
+
+ENVIRONMENT = """
+A key of the environment goes with the environment's (or the default) base URL only. One that
+wan auth set keeps goes to the origin it was set for, and is used where neither the environment
+nor the configuration has one.
+
+Settings (a flag wins; then these, the project's file, yours):
+
+  WAN_PROVIDER WAN_MODEL WAN_OUTPUT WAN_TIMEOUT WAN_JOBS
+                        as --provider, --model, --output, --timeout, --jobs
+  WAN_MAX_COST          as --max-cost, which has to hold as well
+  WAN_SANDBOX=1         play everything offline
+  WAN_SANDBOX_FAULTS    what goes wrong there: wan help sandbox
+  WAN_CONFIG            the configuration file
+  WAN_STATE_DIR         the folder of the ledger
+  WAN_PREVIEW           what --preview uses: auto, kitty, iterm2, sixel, blocks or none
+
+Network:
+
+  HTTPS_PROXY HTTP_PROXY ALL_PROXY NO_PROXY
+                        proxies, in capitals or small letters
+  SSL_CERT_FILE SSL_CERT_DIR
+                        certificates to trust
+
+Terminal:
+
+  NO_COLOR FORCE_COLOR  no colours; colours without a terminal
+  TERM=dumb CI          plain lines instead of a live board; with CI no questions either
+  COLUMNS               the width, where it is not the terminal's
+
+The system's:
+
+  HOME USERPROFILE XDG_CONFIG_HOME XDG_STATE_HOME LOCALAPPDATA
+                        where configuration and ledger are, and where a project's file ends to be looked for
+  TMPDIR                where a task is kept when nothing else can be written
+  PWD                   the folder to work in, where the system does not tell
+  WINDIR                fonts for the sandbox's captions
+  GITHUB_ACTIONS GITHUB_STEP_SUMMARY GITHUB_WORKSPACE TF_BUILD
+                        set by CI runners: marks on lines, a job summary, their commands disarmed
+
+Beside these, key_env in the configuration names a variable of your own for a key.
+"""
 
 
 def _environment() -> str:
@@ -116,20 +191,7 @@ def _environment() -> str:
         offered = capabilities(name)
         lines.append(f"  {offered.key_env:<20} key of {offered.title}; {offered.key_env}_FILE names a file (0600)")
         lines.append(f"  {offered.base_url_env:<20} default {offered.base_url}")
-    lines += [
-        "", "Settings:", "",
-        "  WAN_PROVIDER WAN_MODEL WAN_OUTPUT WAN_TIMEOUT WAN_JOBS WAN_MAX_COST",
-        "  WAN_SANDBOX=1        play everything offline",
-        "  WAN_SANDBOX_FAULTS   what goes wrong there: wan help sandbox",
-        "  WAN_CONFIG           the configuration file",
-        "  WAN_STATE_DIR        the folder of the ledger",
-        "  WAN_PREVIEW          what --preview uses: auto, kitty, iterm2, sixel, blocks or none",
-        "  HTTPS_PROXY NO_PROXY SSL_CERT_FILE NO_COLOR FORCE_COLOR",
-        "", "A key of the environment goes with the environment's (or the default) base URL only. One that",
-        "wan auth set keeps goes to the origin it was set for, and is used where neither the environment",
-        "nor the configuration has one.", "",
-    ]  # fmt: skip
-    return "\n".join(lines)
+    return "\n".join([*lines, ENVIRONMENT])
 
 
 SANDBOX = """\
@@ -160,6 +222,12 @@ def _schema() -> str:
     return json.dumps(load(), indent=2)
 
 
+def _agents() -> str:
+    import pkgutil
+
+    return (pkgutil.get_data("wan_cli", "SKILL.md") or b"").decode().replace("\r\n", "\n")
+
+
 TOPICS = {
     "exit-codes": _exit_codes,
     "errors": _errors,
@@ -169,6 +237,7 @@ TOPICS = {
     "render": lambda: RENDER,
     "sandbox": lambda: SANDBOX,
     "schema": _schema,
+    "agents": _agents,
 }
 
 

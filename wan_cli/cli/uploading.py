@@ -43,7 +43,10 @@ def bring(app: App, words: list[str], options: Uploading) -> int:
         raise KeyMissing(f"no key is set: {variables}", hint=f"export {capabilities(takers[0]).key_env}=YOUR_KEY")
     offered = capabilities(name)
     notices: dict[str, None] = {}
-    files = [_taken(asset_path(app, word), offered, options.model, notices.setdefault) for word in words]
+    copies = None
+    if options.shrink_references:
+        app.private(copies := app.state / "copies")
+    files = [_taken(asset_path(app, word), offered, options.model, notices.setdefault, copies) for word in words]
     for text in notices:
         app.talk(f"warning: {one_line(text)}")
     found: list[Upload] = []
@@ -61,7 +64,7 @@ def bring(app: App, words: list[str], options: Uploading) -> int:
         rows = [
             {
                 "path": word, "url": place.url, "id": place.file_id, "duration_token": place.duration_token,
-                "sha256": file.sha256,
+                "sha256": (file.original or file).sha256,
             }
             for word, (file, _), place in zip(words, files, found, strict=True)
         ]  # fmt: skip
@@ -72,7 +75,7 @@ def bring(app: App, words: list[str], options: Uploading) -> int:
 
 
 def _taken(
-    path: str, offered: Capabilities, named: str | None, notice: Callable[[str], object]
+    path: str, offered: Capabilities, named: str | None, notice: Callable[[str], object], copies: Path | None
 ) -> tuple[LocalFile, str]:  # fmt: skip
     """Return a checked file and a model that takes its kind with any verb, in any role. Raises ``FileInvalid``."""
     models = [offered.find(named) or offered.unlisted(named)] if named else offered.models
@@ -88,6 +91,10 @@ def _taken(
         if kind in inputs.kinds:
             try:
                 label = "picture" if kind == "image" else kind
+                if copies is not None and kind == "image":
+                    from wan_cli.media.shrinking import shrink
+
+                    return shrink(path, inputs, copies, notice, label=label), model
                 return local_file(path, inputs, kind=kind, label=label, notice=notice), model
             except FileInvalid as error:
                 refused = refused or error

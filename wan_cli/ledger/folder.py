@@ -21,6 +21,8 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 """Absent on Windows, where making a symbolic link takes a privilege."""
+EXACT: int = NO_FOLLOW | getattr(os, "O_BINARY", 0)
+"""For what is written byte by byte: Windows would put a carriage return before each line's end."""
 
 
 def prepare(folder: Path) -> None:

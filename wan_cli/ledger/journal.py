@@ -64,7 +64,7 @@ class Journal:
         fresh = self.path.with_name(f"{self.path.name}.new")
         # One left by a process that died here: the write lock says that nobody is using it.
         fresh.unlink(missing_ok=True)
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | folder.NO_FOLLOW, folder.PRIVATE_FILE)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | folder.EXACT, folder.PRIVATE_FILE)
         try:
             for entry in entries:
                 _write(descriptor, _line(entry))
@@ -102,7 +102,7 @@ class Journal:
         return (entry for _, entry in _lines(self.path, after) if entry is not None)
 
     def _open(self, access: int) -> int:
-        flags = access | os.O_APPEND | os.O_CREAT | folder.NO_FOLLOW
+        flags = access | os.O_APPEND | os.O_CREAT | folder.EXACT
         return os.open(self.path, flags, folder.PRIVATE_FILE)
 
 

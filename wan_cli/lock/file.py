@@ -32,6 +32,7 @@ if sys.platform == "win32":  # pragma: no cover - the tests run on one operating
     import msvcrt
 
     def _hold(descriptor: int) -> None:
+        os.lseek(descriptor, 0x7FFF0000, os.SEEK_SET)  # beyond its end: what is held there cannot be read by others
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 else:
     import fcntl
@@ -146,7 +147,9 @@ class Lock:
         return self
 
     def _opened(self) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+        for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):
+            flags |= getattr(os, name, 0)
         try:
             descriptor = os.open(self.journal, flags, 0o666)
         except OSError as error:

@@ -15,7 +15,8 @@ from wan_cli.models import Verb
 
 MEDIA = ("images", "mask", "first_frame", "last_frame", "first_clip", "audio", "voice")
 """Fields that hold references; ``images`` holds several."""
-WHERE = frozenset({"output", "convert", "sidecar", "poster", "embed", "strict", "route"})
+_TARGET = {"output", "convert", "sidecar", "poster", "embed"}
+WHERE = frozenset({*_TARGET, "strict", "route", "shrink_references"})
 """Fields that say where a result goes and how it is asked for, not what it is: changing one makes nothing stale."""
 _APART = WHERE | {"provider", *MEDIA}
 NOTHING: Mapping[str, Any] = MappingProxyType({})

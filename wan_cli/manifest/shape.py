@@ -77,6 +77,7 @@ class Fields(BaseModel):
     mask: Medium | None = None
     duration: Annotated[int, Field(ge=1), BeforeValidator(_no_flag)] | None = None
     resolution: Text | None = None
+    shrink_references: bool | None = None
     first_frame: Medium | None = None
     last_frame: Medium | None = None
     first_clip: Medium | None = None
@@ -151,7 +152,8 @@ def meant(name: str) -> str:
     if why := NO_FIELDS.get(name):
         return f"not a field of an asset: {why}"
     plain = name.removeprefix("no_")
-    if plain != name and plain in ("watermark", "thinking", "convert", "sidecar", "poster", "embed", "strict"):
+    switches = ("watermark", "thinking", "convert", "sidecar", "poster", "embed", "strict", "shrink_references")
+    if plain != name and plain in switches:
         return f"not a field of an asset; say {plain} = false"
     near = difflib.get_close_matches(name, [*Row.model_fields], n=1)
     return "not a field of an asset" + (f"; did you mean {near[0].strip('_')}?" if near else "")

@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from wan_cli.catalog import Inputs
 
 _PIECE = 1 << 20
+SHRINKABLE = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP", "image/bmp": "BMP"}
+"""The formats of which :mod:`wan_cli.media.shrinking` makes smaller copies, by Pillow's names."""
+
+
+class TooLarge(FileInvalid):
+    """A picture has more bytes or pixels than the provider takes, and a smaller copy of it could be sent."""
 
 
 def local_file(
@@ -34,12 +41,18 @@ def local_file(
         with regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             sniffed = inspect(file)
+            large = _too_large(size, sniffed, inputs, kind)
             fault = (
                 _size_fault(size, inputs)
                 or _kind_fault(sniffed.mime, inputs, kind, label)
                 or _sides_fault(sniffed, inputs)
                 or check_structure(file, sniffed.mime, size)
             )
+            if large:
+                other = _other_fault(file, sniffed, size, inputs, kind, label)
+                if other is None:
+                    raise TooLarge(f"{path}: {fault}", hint="add --shrink-references")
+                fault = other
             if fault:
                 raise FileInvalid(f"{path}: {fault}", hint=f"give another {label}")
             digest = _sha256(file, size)
@@ -74,6 +87,26 @@ def regular(path: str) -> Iterator[IO[bytes]]:
         raise FileInvalid(f"{path} is {what}, not a file", hint="name a file")
     with os.fdopen(descriptor, "rb") as file:
         yield file
+
+
+def _too_large(size: int, sniffed: Sniffed, inputs: Inputs, kind: Kind) -> bool:
+    """Tell whether it is a picture with more bytes or longer sides than are taken."""
+    if kind != "image" or sniffed.mime not in SHRINKABLE or sniffed.animated:
+        return False
+    longest = max(sniffed.width or 0, sniffed.height or 0)
+    return (inputs.max_bytes or size) < size or (inputs.sides is not None and longest > inputs.sides[1])
+
+
+def _other_fault(
+    file: IO[bytes], sniffed: Sniffed, size: int, inputs: Inputs, kind: Kind, label: str
+) -> str | None:  # fmt: skip
+    """Return what is wrong with a picture beside its size."""
+    limits = replace(inputs, max_bytes=None, sides=None)
+    return (
+        _kind_fault(sniffed.mime, inputs, kind, label)
+        or _sides_fault(sniffed, limits)
+        or check_structure(file, sniffed.mime, size)
+    )
 
 
 def _size_fault(size: int, inputs: Inputs) -> str | None:

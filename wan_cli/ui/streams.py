@@ -35,15 +35,16 @@ def _is_set(value: str | None) -> bool:
 
 
 def _lenient(stream: TextIO | None) -> TextIO:
-    """Return ``stream`` with its encoding kept and what that cannot spell escaped; a sink where there is none.
+    """Return ``stream`` in UTF-8, on a terminal in the encoding it asks for; a sink where there is none.
 
-    ``LANG=C`` and code pages such as cp936 must never turn a bought result into a ``UnicodeEncodeError`` (O06).
-    Python sets a stream that was closed before the start (``>&-``) to ``None``.
+    A program that reads a pipe or a file expects UTF-8 on every system; Windows would give it the code page's bytes.
+    What cannot be spelled is escaped: ``LANG=C`` and code pages such as cp936 must never turn a bought result into a
+    ``UnicodeEncodeError`` (O06). Python sets a stream that was closed before the start (``>&-``) to ``None``.
     """
     if stream is None:
         return io.StringIO()
     if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors="backslashreplace")
+        stream.reconfigure(encoding=stream.encoding if stream.isatty() else "utf-8", errors="backslashreplace")
     return stream
 
 

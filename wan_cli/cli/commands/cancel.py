@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from wan_cli.cli import complete
 from wan_cli.cli.options import Faults, Talk, with_options
 
 
@@ -16,7 +17,12 @@ class Cancelling(Faults, Talk):
 @with_options(Cancelling)
 def command(
     ctx: typer.Context,
-    task: Annotated[str, typer.Argument(metavar="TASK", help="A local id or a handle PROVIDER:TASK_ID.")],
+    task: Annotated[
+        str,
+        typer.Argument(
+            metavar="TASK", help="A local id or a handle PROVIDER:TASK_ID.", autocompletion=complete.open_tasks
+        ),
+    ],
     *,
     options: Cancelling,
 ) -> int:

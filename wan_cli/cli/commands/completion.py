@@ -15,9 +15,9 @@ def script(shell: str) -> str:
     """Return the completion script for ``shell``; the same text is in ``completions/``. Raises ``UsageError``."""
     if shell not in SHELLS:
         raise UsageError(f"{shell}: completion is for {', '.join(SHELLS)}", hint="wan completion bash")
-    from typer._completion_shared import get_completion_script
+    from wan_cli.cli.shells import SCRIPTS
 
-    return get_completion_script(prog_name="wan", complete_var="_WAN_COMPLETE", shell=shell).strip() + "\n"
+    return SCRIPTS[shell]
 
 
 def command(

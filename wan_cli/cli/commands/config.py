@@ -12,7 +12,14 @@ from wan_cli.cli.options import Talk, with_options
 @with_options(Talk)
 def command(
     ctx: typer.Context,
-    action: Annotated[str, typer.Argument(metavar="show", help="Show every effective setting and where it was set.")],
+    action: Annotated[
+        str,
+        typer.Argument(
+            metavar="show",
+            help="Show every effective setting and where it was set.",
+            autocompletion=lambda: ["show"],
+        ),
+    ],
     *,
     options: Talk,
 ) -> int:

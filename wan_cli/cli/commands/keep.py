@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from wan_cli.cli import complete
 from wan_cli.cli.options import Talk, with_options
 
 
@@ -12,7 +13,10 @@ from wan_cli.cli.options import Talk, with_options
 class Keeping(Talk):
     """The options of ``keep``."""
 
-    name: Annotated[str | None, typer.Option("--as", metavar="ID", help="The asset's id in the manifest.")] = None
+    name: Annotated[
+        str | None,
+        typer.Option("--as", metavar="ID", help="The asset's id in the manifest.", autocompletion=complete.assets),
+    ] = None
     into: Annotated[str, typer.Option("--into", metavar="MANIFEST", help="A TOML manifest; made if missing.")] = (
         "assets.toml"
     )

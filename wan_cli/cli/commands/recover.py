@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from wan_cli.cli import complete
 from wan_cli.cli.options import Faults, Lines, NoDownload, Saving, Talk, UnknownCost, Waiting, with_options
 
 
@@ -37,7 +38,10 @@ class Deciding(Saving, Waiting, Lines, Faults, Talk):
 @with_options(Deciding)
 def command(
     ctx: typer.Context,
-    task: Annotated[str | None, typer.Argument(metavar="[TASK]", help="A local id or a handle.")] = None,
+    task: Annotated[
+        str | None,
+        typer.Argument(metavar="[TASK]", help="A local id or a handle.", autocompletion=complete.unknown_tasks),
+    ] = None,
     *,
     options: Deciding,
 ) -> int:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from wan_cli.cli import complete
 from wan_cli.cli.options import Faults, Lines, MaxCost, MaxResults, Talk, UnknownCost, Yes, with_options
 
 
@@ -22,7 +23,13 @@ class Rendering(Lines, Faults, Talk):
         bool, typer.Option("--inputs-only", help="With --check: the files themselves are not committed.")
     ] = False
     only: Annotated[
-        list[str] | None, typer.Option("--only", metavar="GLOB", help="Only assets with such an id, and what they use.")
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="GLOB",
+            help="Only assets with such an id, and what they use.",
+            autocompletion=complete.assets,
+        ),
     ] = None
     force: Annotated[bool, typer.Option("--force", help="Render anew, edited files too.")] = False
     again: Annotated[bool, typer.Option("--again", help="Render another take.")] = False
@@ -42,7 +49,10 @@ class Rendering(Lines, Faults, Talk):
         str | None, typer.Option("--root", metavar="DIR", help="Nothing outside is read or written; the manifest's.")
     ] = None
     accept: Annotated[
-        list[str] | None, typer.Option("--accept", metavar="GLOB", help="Record edited files as they are.")
+        list[str] | None,
+        typer.Option(
+            "--accept", metavar="GLOB", help="Record edited files as they are.", autocompletion=complete.assets
+        ),
     ] = None
     prune: Annotated[bool, typer.Option("--prune", help="Remove what the manifest no longer has, files and lock.")] = (
         False

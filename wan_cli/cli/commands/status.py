@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from wan_cli.cli import complete
 from wan_cli.cli.commands.wait import Collecting
 from wan_cli.cli.options import with_options
 
@@ -25,7 +26,10 @@ class Asking(Collecting):
 def command(
     ctx: typer.Context,
     tasks: Annotated[
-        list[str] | None, typer.Argument(metavar="[TASK...]", help="Local ids or handles PROVIDER:TASK_ID.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[TASK...]", help="Local ids or handles PROVIDER:TASK_ID.", autocompletion=complete.every_task
+        ),
     ] = None,
     *,
     options: Asking,

@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
-from wan_cli.cli.options import Choosing, Faults, Talk, with_options
+from wan_cli.cli.options import Choosing, Faults, Shrink, Talk, with_options
 
 
 @dataclass(init=False, eq=False, repr=False)
 class Uploading(Choosing, Faults, Talk):
     """The options of ``upload``."""
+
+    shrink_references: Shrink = False
 
 
 @with_options(Uploading)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from wan_cli.cli import complete
 from wan_cli.cli.options import Faults, Lines, Looking, Saving, Talk, Waiting, with_options
 
 
@@ -27,7 +28,10 @@ class Collecting(Gathering, Faults, Talk):
 def command(
     ctx: typer.Context,
     tasks: Annotated[
-        list[str] | None, typer.Argument(metavar="[TASK...]", help="Local ids or handles PROVIDER:TASK_ID.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[TASK...]", help="Local ids or handles PROVIDER:TASK_ID.", autocompletion=complete.open_tasks
+        ),
     ] = None,
     *,
     options: Collecting,

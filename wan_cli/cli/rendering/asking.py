@@ -35,6 +35,7 @@ _PLAIN = (
 _OWN = frozenset({"prompt", "seed", "output", "sidecar", "poster"})
 """Fields of an asset that decide neither who makes it nor what it costs."""
 _USE = re.compile(r"\A(?:use|add) (-p|-m|-n) (\S+)\Z")
+_ADD = re.compile(r"\Aadd --(shrink-references|convert)\Z")
 _FIELD = {"-p": "provider", "-m": "model", "-n": "count"}
 """A verb's hint is an option; an asset says it as a field."""
 MOST_FILES = 256
@@ -123,6 +124,7 @@ def order_of(
         said["param"] = [f"{name}={json.dumps(value)}" for name, value in asset.fields.get("param", {}).items()]
         route = asset.fields.get("route")
         said["route_async"] = None if route is None else route == "async"
+        said["shrink_references"] = bool(asset.fields.get("shrink_references"))
         said["output"] = asset.output if Path(asset.output).suffix else None
         options = Making(**{**_UNSAID, **said, **media.roles, "prompt_text": asset.prompt})
         order = read_order(
@@ -139,6 +141,7 @@ def order_of(
         embeds(app, order, said=asset.fields.get("embed"), convert_to=converted, asset=True)
     except WanError as error:
         error.message = f"{manifest.where(asset)}: {asset.id}: {error.message}"
+        error.hint = _ADD.sub(lambda found: f"{found[1].replace('-', '_')} = true in {manifest.path.name}", error.hint)
         error.hint = _USE.sub(lambda found: f"{_field(found[1], found[2])} in {manifest.path.name}", error.hint)
         raise
     return order
@@ -219,19 +222,20 @@ class Reader:
         return [os.path.splitext(word)[1] for word in self.ahead.get(reference.value, ())]  # noqa: PTH122 - as above
 
     def _look(
-        self, medium: Media, offer: Offer, asset: str, path: str, notice: Callable[[str], object]
+        self, medium: Media, offer: Offer, asset: str, path: str, notice: Callable[[str], object],
+        *, copies: Path | None = None,
     ) -> Media:  # fmt: skip
         """Open and check a file, once as long as it stays the same; see :func:`checked`."""
         if medium.url:
             return medium
         try:
             stat = os.stat(path)  # noqa: PTH116 - a name of any bytes
-            key = (path, stat.st_size, stat.st_mtime_ns, stat.st_ino, medium.role, medium.kind, id(offer))
+            key = (path, stat.st_size, stat.st_mtime_ns, stat.st_ino, medium.role, medium.kind, id(offer), copies)
         except (OSError, ValueError):
-            return checked(medium, offer, asset, path, notice)
+            return checked(medium, offer, asset, path, notice, copies=copies)
         if (known := self._files.get(key)) is None:
             told: list[str] = []
-            found = checked(medium, offer, asset, path, told.append).file
+            found = checked(medium, offer, asset, path, told.append, copies=copies).file
             assert found is not None  # noqa: S101 - it has no address, so it is a file
             if len(self._files) >= MOST_FILES:
                 self._files.clear()

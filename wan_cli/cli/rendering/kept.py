@@ -185,6 +185,8 @@ def table_of(root: Path, name: str, found: Found) -> dict[str, Any]:
         said["count"] = count
     flags = ("convert", "sidecar", "poster", "embed")
     said |= {field: True for field in flags if getattr(found.task.target, field)}
+    if any(medium.file and medium.file.original for medium in job.media):
+        said["shrink_references"] = True
     return said
 
 
@@ -196,16 +198,16 @@ def _reference(root: Path, medium: Media) -> str:
     """Return a medium as a manifest names it. Raises ``UsageError`` for one outside the root."""
     if medium.file is None:
         return str(medium.url)
-    if not Path(medium.file.path).is_file():
-        raise UsageError(
-            f"{one_line(medium.file.path)}, which it was made from, is not there any more", hint="put it back"
-        )
-    return below(root, medium.file.path)
+    source = medium.file.original or medium.file
+    if not Path(source.path).is_file():
+        raise UsageError(f"{one_line(source.path)}, which it was made from, is not there any more", hint="put it back")
+    return below(root, source.path)
 
 
 def changed_inputs(root: Path, job: Job, inputs: Mapping[str, str]) -> list[str]:
     """Return the references whose content today is not what the job was given."""
-    given = {below(root, medium.file.path): medium.file.sha256 for medium in job.media if medium.file}
+    files = [medium.file.original or medium.file for medium in job.media if medium.file]
+    given = {below(root, file.path): file.sha256 for file in files}
     return [name for name, digest in given.items() if inputs.get(name, digest) != digest]
 
 
