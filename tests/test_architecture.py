@@ -26,7 +26,7 @@ LAYERS = (
     {"catalog", "naming", "geometry", "retry_after", "proxies", "intake", "imprint"},
     {"text"},
     {"models"},
-    {"errors", "lean"},
+    {"errors", "lean", "dataclass"},
     {"__init__"},
 )
 """The parts of the package, top to bottom. A part imports what is below it: never what is above or beside it."""
@@ -39,6 +39,7 @@ OWNERS = {
     "httpx": {"providers", "transport", "download", "sandbox", "wire"},
     "httpcore": {"wire"},
     "PIL": {"media", "convert", "sandbox"},
+    "pydantic": {"config", "manifest", "lock", "sandbox"},
 }
 """Libraries that only some parts import, so that each can be changed in one afternoon."""
 
@@ -118,7 +119,7 @@ def test_imports_point_downward(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=_name)
 def test_libraries_stay_with_their_owners(path: Path) -> None:
-    """sqlite3, rich, typer, platformdirs, httpx, httpcore and PIL are imported by the parts that own them alone."""
+    """Each library is imported by the parts that own it alone; pydantic by what reads files and by the sandbox."""
     for found in _imports(path):
         library = found.module.partition(".")[0]
         assert found.typing or _part(path) in OWNERS.get(library, {_part(path)}), f"imports {found.module}"
@@ -129,6 +130,18 @@ def test_pillow_is_imported_late(path: Path) -> None:
     """PIL is imported where a picture is opened; only what draws has it at its top."""
     late = [found.lazy or found.typing for found in _imports(path) if found.module.partition(".")[0] == "PIL"]
     assert all(late) or path.is_relative_to(PACKAGE / "sandbox")
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_dataclasses_are_cheap_to_make(path: Path) -> None:
+    """The library's own dataclass, which compiles methods for each class, is used without them or by the sandbox."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    taken = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == "dataclasses"]
+    if not any(one.name == "dataclass" for node in taken for one in node.names) or _part(path) == "sandbox":
+        return
+    for node in ast.walk(tree):
+        for said in node.decorator_list if isinstance(node, ast.ClassDef) else ():
+            assert "init=False" in ast.unparse(said), f"{node.name}: from wan_cli.dataclass import dataclass"
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "providers").glob("*.py")), ids=_name)

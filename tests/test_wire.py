@@ -7,6 +7,8 @@ import contextlib
 import socket
 import ssl
 import struct
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,6 +22,31 @@ import trustme
 from wan_cli.wire import Wire
 from wan_cli.wire.pool import Pool
 from wan_cli.wire.stream import HIGH, Backend, Stream
+
+LEAN = """
+import asyncio, sys
+import wan_cli.wire, httpx, httpcore
+assert not {"anyio", "sniffio", "trio"} & sys.modules.keys()
+assert httpcore._synchronization.AsyncLock
+
+async def main():
+    async def serve(reader, writer):
+        await reader.readuntil(b"\\r\\n\\r\\n")
+        writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\nConnection: close\\r\\n\\r\\nok")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = "http://127.0.0.1:%d/" % server.sockets[0].getsockname()[1]
+    async with httpx.AsyncClient(transport=wan_cli.wire.Wire(tls=True, connections=1)) as ours:
+        await asyncio.gather(ours.get(url), ours.get(url))
+    assert "anyio" not in sys.modules
+    async with httpx.AsyncClient(limits=httpx.Limits(max_connections=1), trust_env=False) as client:
+        print([answer.text for answer in await asyncio.gather(client.get(url), client.get(url))])
+    assert "anyio" in sys.modules
+    server.close()
+
+asyncio.run(main())
+"""
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 NAMED = "sni_hostname"
@@ -504,3 +531,9 @@ def test_a_handshake_that_nobody_answers_is_a_timeout(silent: socket.socket) -> 
         await asyncio.sleep(0)
 
     run(work)
+
+
+def test_httpcore_does_without_anyio_and_others_have_it() -> None:
+    """Our connections never load anyio; a client of httpx's own in the same process still does, and works."""
+    ran = subprocess.run([sys.executable, "-W", "error", "-c", LEAN], capture_output=True, text=True, check=False)
+    assert (ran.stdout, ran.stderr) == ("['ok', 'ok']\n", "")

@@ -7,8 +7,9 @@ messages that name another provider all read from it, by :mod:`wan_cli.registry`
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from wan_cli.dataclass import dataclass, field
 
 if TYPE_CHECKING:  # completion reads the catalogue, and needs no task
     from wan_cli.models import Kind, Verb

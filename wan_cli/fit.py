@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 
 from wan_cli import geometry
 from wan_cli.catalog import Inputs, Model, Offer
+from wan_cli.dataclass import dataclass, replace
 from wan_cli.errors import UnsupportedOption, UsageError
 from wan_cli.fit_video import check_roles, fit_video
 from wan_cli.models import Job

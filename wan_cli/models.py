@@ -1,15 +1,16 @@
 """The nouns: Job, Upload, Output, State, Task and the events that tell of them.
 
-All are frozen, and plain dataclasses: pydantic would cost every command a tenth of a second at start-up. What comes
-from outside (providers' answers, configuration) is parsed by pydantic models beside its reader.
+All are frozen, and plain dataclasses: every command that touches the ledger needs them, and pydantic would cost it a
+tenth of a second. What comes from outside is parsed by shapes beside its reader: answers by wan_cli.providers.reply,
+files by pydantic models.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
+from wan_cli.dataclass import dataclass, field
 from wan_cli.errors import Charged
 
 if TYPE_CHECKING:

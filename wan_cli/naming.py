@@ -15,10 +15,10 @@ import os
 import re
 import string
 import unicodedata
-from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+from wan_cli.dataclass import dataclass
 from wan_cli.errors import UsageError
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal
 
 from wan_cli.catalog import Price
+from wan_cli.dataclass import dataclass, field
 from wan_cli.errors import ConsentMissing, OverBudget, UsageError
 from wan_cli.models import Job
 

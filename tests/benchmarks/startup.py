@@ -100,6 +100,9 @@ def commands(wan: str) -> dict[str, Command]:
     found = {
         "python -c pass": Command([sys.executable, "-c", "pass"]),
         "python -c 'import typer'": Command([sys.executable, "-c", "import typer"]),
+        "python -c 'import typer, httpx, h11, asyncio, sqlite3'": Command(
+            [sys.executable, "-c", "import typer, httpx, h11, asyncio, sqlite3"]
+        ),
         "wan --version": Command([wan, "--version"], 1.2),
         "TAB: wan gen": Command([wan], 7, tab("wan gen")),
         "TAB: wan generate --si": Command([wan], 7, tab("wan generate --si")),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wan_cli.catalog import Model
+from wan_cli.dataclass import dataclass, replace
 from wan_cli.errors import KeyMissing, SetupError, UnsupportedOption, UsageError, WanError
 from wan_cli.fit import Fitted, fit
 from wan_cli.registry import ORDER, capabilities, every_model, knows, names

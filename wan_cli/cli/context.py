@@ -7,11 +7,11 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wan_cli import errors
+from wan_cli.dataclass import dataclass, field
 from wan_cli.errors import ConfigInvalid, UsageError, WanError
 from wan_cli.ui.streams import Streams
 

@@ -6,7 +6,6 @@ import hashlib
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from wan_cli.cli.embedding import embeds
 from wan_cli.cli.lengths import seconds
 from wan_cli.cli.order import Order, price_lines, read_order
 from wan_cli.cli.outcome import Wish
+from wan_cli.dataclass import dataclass, fields, replace
 from wan_cli.errors import UsageError
 from wan_cli.media import EXTENSIONS, film
 from wan_cli.models import Cost, Done, Saved, Target, Task, Verb, Warned

@@ -6,7 +6,6 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from wan_cli.cli.assets import checked, inputs_for, read_media, wanted_kind
 from wan_cli.cli.choose import Candidate, choose
 from wan_cli.cli.frames import check_coming, spoken, still_of
 from wan_cli.cli.prompt import as_utf8, asset_path, read_prompt, split_words
+from wan_cli.dataclass import dataclass, replace
 from wan_cli.errors import FileInvalid, UsageError
 from wan_cli.fit import Fitted, offer_for
 from wan_cli.models import Job, Media, Verb

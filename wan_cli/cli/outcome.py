@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from wan_cli import errors
+from wan_cli.dataclass import dataclass
 from wan_cli.errors import WanError
 from wan_cli.models import Done, File, New, Pending, Saved, Sending, Task
 from wan_cli.ui.document import task_error

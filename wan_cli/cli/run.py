@@ -8,13 +8,13 @@ import signal
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wan_cli.cli.hints import MAKING, spelled
 from wan_cli.cli.lengths import seconds
 from wan_cli.cli.outcome import Wish, overall, task_outcome, there
+from wan_cli.dataclass import dataclass, field
 from wan_cli.engine import Engine, Service
 from wan_cli.engine.rescue import Rescue
 from wan_cli.engine.signals import Stopped

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from wan_cli.config.private import read_private, write_private
+from wan_cli.dataclass import dataclass, field
 from wan_cli.errors import ConfigInvalid
 
 FOLDER = "gateways"

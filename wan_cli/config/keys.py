@@ -12,7 +12,6 @@ import re
 import shlex
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -21,6 +20,7 @@ from wan_cli.catalog import Capabilities
 from wan_cli.config import stored
 from wan_cli.config.private import read_private
 from wan_cli.config.settings import Config
+from wan_cli.dataclass import dataclass, field
 from wan_cli.errors import ConfigInvalid, KeyMissing, KeyOrigin
 from wan_cli.registry import capabilities
 from wan_cli.text import one_line

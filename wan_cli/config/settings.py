@@ -7,10 +7,10 @@ import re
 import shlex
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from wan_cli.dataclass import dataclass, field
 from wan_cli.errors import ConfigInvalid, StateUnusable
 from wan_cli.text import one_line
 

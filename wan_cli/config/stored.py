@@ -12,12 +12,12 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from wan_cli.config import keyrings
 from wan_cli.config.private import read_private, write_private
+from wan_cli.dataclass import dataclass
 from wan_cli.errors import ConfigInvalid
 from wan_cli.text import one_line
 

@@ -11,11 +11,11 @@ import ipaddress
 import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import httpx
 
+from wan_cli.dataclass import dataclass
 from wan_cli.errors import DownloadFailed
 from wan_cli.text import one_line
 

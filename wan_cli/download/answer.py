@@ -7,9 +7,10 @@ Source: reliability.md section 3.5 (D03, D07, D10, D11) and 5; RFC 9110 sections
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import httpx
+
+from wan_cli.dataclass import dataclass
 
 _ETAG = re.compile(r'"[\x21\x23-\x7e]*"')
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII | re.IGNORECASE)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import httpx
 
+from wan_cli.dataclass import dataclass
 from wan_cli.download.answer import Resume
 from wan_cli.errors import DownloadFailed
 from wan_cli.media import decode_b64

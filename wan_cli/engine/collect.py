@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from wan_cli.dataclass import dataclass, replace
 from wan_cli.engine.expiry import day
 from wan_cli.engine.loop import Engine, Service
 from wan_cli.engine.submit import learn, settle

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wan_cli import naming
+from wan_cli.dataclass import dataclass, replace
 from wan_cli.download import Expired
 from wan_cli.engine.compare import alike, differences
 from wan_cli.engine.expiry import end_of, is_over, until

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from wan_cli.dataclass import dataclass
 from wan_cli.models import Kind
 
 Span: TypeAlias = tuple[float, float]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from wan_cli.convert import convert
+from wan_cli.dataclass import dataclass, field
 from wan_cli.errors import DownloadFailed
 from wan_cli.imprint import imprint, told
 from wan_cli.media import EXTENSIONS, Sniffed, inspect, mime_of_extension

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
+from wan_cli.dataclass import dataclass, field
 from wan_cli.engine.durations import KEPT, Expected, Span, expected
 from wan_cli.errors import StateUnusable
 from wan_cli.models import TaskChanged

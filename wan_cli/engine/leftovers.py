@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from wan_cli.dataclass import dataclass, field
 
 MOST_FOLDERS = 64
 """Folders that are remembered: a render has one or a few, and where each asset has its own a look costs little."""

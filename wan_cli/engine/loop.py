@@ -12,12 +12,12 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from weakref import WeakValueDictionary
 
 from wan_cli.catalog import Model
+from wan_cli.dataclass import dataclass, field, replace
 from wan_cli.engine.foresight import Foresight
 from wan_cli.engine.leftovers import Leftovers
 from wan_cli.engine.origins import bought_elsewhere, elsewhere

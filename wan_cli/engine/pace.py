@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from wan_cli.dataclass import dataclass, field
 from wan_cli.errors import Temporary, WanError
 
 if TYPE_CHECKING:

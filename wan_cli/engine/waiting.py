@@ -8,8 +8,8 @@ late: least for s = sqrt(2 c / h). So they are few while a task is hardly done a
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
+from wan_cli.dataclass import dataclass
 from wan_cli.engine.durations import Expected
 from wan_cli.models import Kind
 

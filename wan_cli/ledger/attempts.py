@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
 
+from wan_cli.dataclass import dataclass
 from wan_cli.errors import StateUnusable
 
 MAX_RAW = 8 * 1024 * 1024

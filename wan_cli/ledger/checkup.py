@@ -6,10 +6,10 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from wan_cli.dataclass import dataclass, field
 from wan_cli.errors import StateUnusable
 from wan_cli.ledger import schema, tasks
 from wan_cli.ledger.faults import REPAIR, damaged, translated

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from wan_cli.dataclass import dataclass, field
 from wan_cli.ledger import folder
 from wan_cli.models import Task
 from wan_cli.record import Document, from_document

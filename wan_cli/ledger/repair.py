@@ -14,10 +14,10 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from wan_cli.dataclass import dataclass, field, replace
 from wan_cli.errors import StateUnusable
 from wan_cli.ledger import folder, schema, tasks
 from wan_cli.ledger.checkup import Checkup, check, differing

@@ -8,10 +8,10 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from wan_cli.dataclass import dataclass, field
 from wan_cli.ledger import schema
 from wan_cli.record import from_document
 

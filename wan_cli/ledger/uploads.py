@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
 
+from wan_cli.dataclass import dataclass
 from wan_cli.models import Upload
 
 

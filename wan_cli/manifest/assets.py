@@ -6,11 +6,11 @@ import hashlib
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+from wan_cli.dataclass import dataclass, field
 from wan_cli.models import Verb
 
 MEDIA = ("images", "mask", "first_frame", "last_frame", "first_clip", "audio", "voice")

@@ -7,13 +7,13 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, cast
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from wan_cli.dataclass import dataclass
 from wan_cli.errors import UsageError
 from wan_cli.manifest.assets import MEDIA, NOTHING, Asset, Manifest, Reference
 from wan_cli.manifest.graph import order

@@ -12,10 +12,10 @@ import io
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wan_cli.dataclass import dataclass
 from wan_cli.errors import UsageError
 from wan_cli.intake import TooLarge, read_regular, strict_json
 from wan_cli.text import one_line

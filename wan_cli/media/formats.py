@@ -1,7 +1,6 @@
 """Each format's own parser: sides and wholeness, in a few reads.
 
-PNG (W3C), JPEG (ITU T.81), WebP (RFC 9649), GIF89a, BMP, ISO BMFF (14496-12). A parser raises ``EOFError`` where the
-file ends too early and ``ValueError`` where it is damaged.
+PNG (W3C), JPEG (ITU T.81), WebP (RFC 9649), GIF89a, BMP, ISO BMFF (14496-12): ``EOFError`` means cut, ``ValueError`` bad.
 """
 
 from __future__ import annotations
@@ -11,8 +10,9 @@ import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import IO
+
+from wan_cli.dataclass import dataclass
 
 _PIECE = 1 << 20
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")

@@ -8,10 +8,10 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeAlias
 
+from wan_cli.dataclass import dataclass
 from wan_cli.media import xmp
 from wan_cli.media.formats import FACTS, JPEG_SOS, jpeg_segments, png_chunks, webp_chunks
 from wan_cli.media.metadata import EXIF_MARK, XMP_KEYWORD, XMP_MARK, Metadata, read_metadata, segment_length

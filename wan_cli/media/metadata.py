@@ -11,9 +11,9 @@ import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import IO
 
+from wan_cli.dataclass import dataclass, field
 from wan_cli.media.formats import JPEG_SOS, MOST_PARTS, jpeg_segments, png_chunks, webp_chunks
 
 MOST_TEXT = 4 * 1024 * 1024

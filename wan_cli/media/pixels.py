@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wan_cli.dataclass import dataclass
 from wan_cli.media import film
 from wan_cli.media.sniffing import MAX_PIXELS, spoken
 from wan_cli.media.structure import inspect

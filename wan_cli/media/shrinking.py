@@ -12,11 +12,11 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wan_cli.dataclass import dataclass, replace
 from wan_cli.errors import FileInvalid
 from wan_cli.media.formats import webp_chunks
 from wan_cli.media.local import SHRINKABLE, TooLarge, local_file

@@ -27,27 +27,28 @@ MIMES = {
     ".m4a": "audio/mp4", ".aac": "audio/aac",
 }  # fmt: skip
 _MAGIC = (
-    (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
-    (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
-    (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp"),
-    (re.compile(rb"GIF8[79]a"), "image/gif"),
-    (re.compile(rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL), "image/bmp"),
-    (re.compile(rb"II[*+]\0|MM\0[*+]"), "image/tiff"),
-    (re.compile(rb"\x1aE\xdf\xa3.*webm", re.DOTALL), "video/webm"),
-    (re.compile(rb"\x1aE\xdf\xa3"), "video/x-matroska"),
-    (re.compile(rb"RIFF....WAVE", re.DOTALL), "audio/wav"),
-    (re.compile(rb"OggS"), "audio/ogg"),
-    (re.compile(rb"fLaC"), "audio/flac"),
-    (re.compile(rb"ADIF|\xff[\xf0\xf1\xf8\xf9]"), "audio/aac"),
-    (re.compile(rb"ID3|\xff[\xe2\xe3\xf2\xf3\xfa\xfb]"), "audio/mpeg"),
-    (re.compile(rb"%PDF-"), "application/pdf"),
+    # patterns, which re compiles and keeps when they are first asked for: most commands look at no file
+    (rb"\x89PNG\r\n\x1a\n", "image/png"),
+    (rb"\xff\xd8\xff", "image/jpeg"),
+    (rb"(?s)RIFF....WEBP", "image/webp"),
+    (rb"GIF8[79]a", "image/gif"),
+    (rb"(?s)BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", "image/bmp"),
+    (rb"II[*+]\0|MM\0[*+]", "image/tiff"),
+    (rb"(?s)\x1aE\xdf\xa3.*webm", "video/webm"),
+    (rb"\x1aE\xdf\xa3", "video/x-matroska"),
+    (rb"(?s)RIFF....WAVE", "audio/wav"),
+    (rb"OggS", "audio/ogg"),
+    (rb"fLaC", "audio/flac"),
+    (rb"ADIF|\xff[\xf0\xf1\xf8\xf9]", "audio/aac"),
+    (rb"ID3|\xff[\xe2\xe3\xf2\xf3\xfa\xfb]", "audio/mpeg"),
+    (rb"%PDF-", "application/pdf"),
 )
 _MARKUP = (
-    (re.compile(rb"<svg|<!doctype\s+svg|<\?xml.*<svg", re.DOTALL), "image/svg+xml"),
-    (re.compile(rb"<!doctype\s+html|<(html|head|body|script|title|h1|div)\b|<!--"), "text/html"),
-    (re.compile(rb"<\?xml.*<html", re.DOTALL), "text/html"),
-    (re.compile(rb"<"), "application/xml"),
-    (re.compile(rb"[{\[]"), "application/json"),
+    (rb"(?s)<svg|<!doctype\s+svg|<\?xml.*<svg", "image/svg+xml"),
+    (rb"<!doctype\s+html|<(html|head|body|script|title|h1|div)\b|<!--", "text/html"),
+    (rb"(?s)<\?xml.*<html", "text/html"),
+    (rb"<", "application/xml"),
+    (rb"[{\[]", "application/json"),
 )
 _BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _AVIF = {b"avif", b"avis"}
@@ -60,7 +61,7 @@ def sniff(head: bytes) -> str | None:
     """Return the mime of a file that begins with ``head`` (64 bytes are enough but for wordy XML), or ``None``."""
     if head[4:8] == b"ftyp":
         return _brand(head)
-    return next((mime for magic, mime in _MAGIC if magic.match(head)), None) or _sniff_text(head)
+    return next((mime for magic, mime in _MAGIC if re.match(magic, head)), None) or _sniff_text(head)
 
 
 def _brand(head: bytes) -> str:
@@ -84,7 +85,7 @@ def _sniff_text(head: bytes) -> str | None:
     if not text.strip() or any(char < " " and char not in "\t\n\f\r\x1b" for char in text):
         return None
     start = head.removeprefix(codecs.BOM_UTF8).lstrip().lower()
-    return next((mime for markup, mime in _MARKUP if markup.match(start)), "text/plain")
+    return next((mime for markup, mime in _MARKUP if re.match(markup, start)), "text/plain")
 
 
 def spoken(mime: str) -> str:

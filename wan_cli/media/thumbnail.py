@@ -7,11 +7,11 @@ own parsers have read the sides (reliability.md S12).
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wan_cli.dataclass import dataclass, replace
 from wan_cli.media.sniffing import MAX_PIXELS
 from wan_cli.media.structure import inspect
 

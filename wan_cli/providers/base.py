@@ -12,41 +12,30 @@ import codecs
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 from urllib.parse import quote, urlsplit
 
 import httpx
 
 from wan_cli.catalog import Capabilities
+from wan_cli.dataclass import dataclass
 from wan_cli.errors import WanError
 from wan_cli.media import sniff
 from wan_cli.models import Answer, ChargeBasis, Flow, Job, LocalFile, Media, Output, Pending, Upload
+from wan_cli.providers import reply
 from wan_cli.providers.envelopes import read_error
+from wan_cli.providers.reply import Aside, Reply, ReplyT, TaskId
+from wan_cli.providers.scalars import Odd
 from wan_cli.registry import capabilities
-
-if TYPE_CHECKING:
-    from wan_cli.providers.reply import Aside, Reply, TaskId
 
 __all__ = [
     "Aside", "Embedded", "Fault", "Form", "Provider", "Reply", "TaskId", "Unreadable", "form_for", "outputs",
     "path_part", "reference_name", "without_unsaid",
 ]  # fmt: skip
 
-ReplyT = TypeVar("ReplyT", bound="Reply")
-
 _HEAD_BYTES = 512
 """Enough of an answer to tell a page from JSON."""
-
-
-def __getattr__(name: str) -> Any:
-    """Return what the shapes of replies are made of, when it is asked for: pydantic takes longer than all the rest."""
-    if name in ("Aside", "Reply", "TaskId"):
-        from wan_cli.providers import reply
-
-        return getattr(reply, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class Unreadable(Exception):
@@ -250,17 +239,13 @@ class Provider(ABC):
 
     def parse(self, response: httpx.Response, shape: type[ReplyT]) -> ReplyT:
         """Read a 2xx answer, with or without a byte order mark. Raises :class:`Unreadable` for another shape."""
-        from pydantic import ValidationError
-
         content = response.content.removeprefix(codecs.BOM_UTF8)
-        if sniff(content[:_HEAD_BYTES]) == "text/html":
-            raise Unreadable("it is an HTML page, which looks like a login or proxy page")
         try:
-            return shape.model_validate_json(content)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            place = ".".join(map(str, first["loc"]))
-            raise Unreadable(f"{place}: {first['msg']}" if place else str(first["msg"])) from error
+            return reply.parse(shape, content)
+        except Odd as odd:
+            if sniff(content[:_HEAD_BYTES]) == "text/html":
+                raise Unreadable("it is an HTML page, which looks like a login or proxy page") from odd
+            raise Unreadable(str(odd)) from odd
 
 
 def outputs(urls: Sequence[str | None]) -> tuple[Output, ...]:

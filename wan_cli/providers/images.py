@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field
-
 from wan_cli.models import Answer, Cancelled, Done, Facts, Failed, Output, Pending
 from wan_cli.providers.base import Unreadable
 from wan_cli.providers.reply import Aside, Reply, TaskId
@@ -76,7 +74,7 @@ class Images(Reply):
 
 
 class _Result(Reply):
-    data: list[Image] = Field(default_factory=list)
+    data: tuple[Image, ...] = ()
 
 
 class _Error(Reply):

@@ -15,6 +15,8 @@ from wan_cli import errors
 from wan_cli.errors import WanError
 from wan_cli.models import Answer, Flow, Job, Media, Pending
 from wan_cli.providers.base import Embedded, Fault, Provider
+from wan_cli.providers.images import Images
+from wan_cli.providers.modelverse_replies import Task
 
 IMAGES = "/v1/images/generations"
 SUBMIT = "/v1/tasks/submit"
@@ -59,22 +61,16 @@ class Modelverse(Provider):
         embedded = tuple(self._embedded(media) for media in job.media if media.file)
         if job.route == "sync":
             response = yield self.request("POST", IMAGES, body=self._images_body(job), embedded=embedded)
-            from wan_cli.providers.images import Images
-
             return self.parse(response, Images).state()
         body = self._video_body(job) if job.makes == "video" else self._task_body(job)
         flat = job.makes == "video" and self.quirks["video_shape"] == "flat"
         headers = {"X-DashScope-Async": "enable"} if flat else None  # marked as required there (contracts.md 2.8 B)
         response = yield self.request("POST", SUBMIT, body=body, embedded=embedded, headers=headers)
-        from wan_cli.providers.modelverse_replies import Task
-
         return self.parse(response, Task).accepted()
 
     def poll(self, pending: Pending) -> Flow[Answer]:
         """Ask for the task's status (contracts.md 2.3)."""
         response = yield self.request("GET", STATUS, query={"task_id": pending.task_id})
-        from wan_cli.providers.modelverse_replies import Task
-
         return self.parse(response, Task).state(pending)
 
     def vanished(self, fault: Fault) -> bool:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, Field
-
 from wan_cli.models import Answer, Cancelled, Done, Facts, Failed, Pending
 from wan_cli.providers.base import Unreadable, outputs
-from wan_cli.providers.reply import Aside, Reply, TaskId
+from wan_cli.providers.reply import Aside, Called, Reply, TaskId
 
 _ENDED_BADLY = re.compile(r"code=(?P<code>[^,\s]+),\s*message=(?P<message>.*)", re.DOTALL)
 
@@ -17,8 +15,8 @@ _ENDED_BADLY = re.compile(r"code=(?P<code>[^,\s]+),\s*message=(?P<message>.*)", 
 class Output(Reply):
     """What both answers have inside."""
 
-    task_id: TaskId | None = Field(None, validation_alias=AliasChoices("task_id", "taskId"))
-    task_status: str | None = Field(None, validation_alias=AliasChoices("task_status", "taskStatus"))
+    task_id: Annotated[TaskId | None, Called(("task_id", "taskId"))] = None
+    task_status: Annotated[str | None, Called(("task_status", "taskStatus"))] = None
     urls: list[str | None] | None = None
     finish_time: Annotated[float | None, Aside] = None
     error_message: Annotated[str | None, Aside] = None

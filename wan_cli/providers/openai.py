@@ -15,6 +15,7 @@ from wan_cli import errors
 from wan_cli.geometry import parse_pixels
 from wan_cli.models import Answer, Flow, Job, LocalFile, Media, Pending
 from wan_cli.providers.base import Form, Provider, path_part, without_unsaid
+from wan_cli.providers.images import Images, ImageTask
 
 GENERATIONS = "/v1/images/generations"
 EDITS = "/v1/images/edits"
@@ -56,15 +57,11 @@ class OpenAI(Provider):
             response = yield self.request("POST", EDITS, form=self._form(job))
         else:
             response = yield self.request("POST", GENERATIONS, body=self._body(job))
-        from wan_cli.providers.images import Images
-
         return self.parse(response, Images).state(response.headers.get("x-request-id"))
 
     def poll(self, pending: Pending) -> Flow[Answer]:
         """Ask a relay for the task it answered with (contracts.md 4.3)."""
         response = yield self.request("GET", f"{GENERATIONS}/{path_part(pending.task_id)}")
-        from wan_cli.providers.images import ImageTask
-
         return self.parse(response, ImageTask).state(pending)
 
     def _body(self, job: Job) -> dict[str, Any]:

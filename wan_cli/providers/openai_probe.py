@@ -13,11 +13,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 
+from wan_cli.dataclass import dataclass, field
 from wan_cli.models import Flow
 from wan_cli.providers.openai import EDITS, GENERATIONS, OpenAI
 from wan_cli.providers.openai_complaints import Complaints

@@ -14,6 +14,7 @@ from wan_cli.errors import WanError
 from wan_cli.media import mime_of_extension
 from wan_cli.models import Answer, Flow, Job, LocalFile, Media, Pending, Upload
 from wan_cli.providers.base import Fault, Provider, Unreadable, form_for, path_part, reference_name
+from wan_cli.providers.rivya_replies import Credits, Generation, PublicFile
 
 GENERATIONS = "/api/v1/generations"
 FILES = "/api/v1/files"
@@ -81,23 +82,17 @@ class Rivya(Provider):
             "client_request_id": token[:128],
         }
         response = yield self.request("POST", GENERATIONS, body=body, headers={"Idempotency-Key": token})
-        from wan_cli.providers.rivya_replies import Generation
-
         return self.parse(response, Generation).state()
 
     def poll(self, pending: Pending) -> Flow[Answer]:
         """Ask for the task (contracts.md 1.4)."""
         response = yield self.request("GET", f"{GENERATIONS}/{path_part(pending.task_id)}")
-        from wan_cli.providers.rivya_replies import Generation
-
         return self.parse(response, Generation).state(pending.task_id)
 
     def upload(self, file: LocalFile, *, model: str, trace: str) -> Flow[Upload]:
         """Bring a reference (contracts.md 1.5); with ``model`` the provider applies that model's limits."""
         fields = {"kind": file.mime.split("/")[0], "model": self.model_id(model), "client_request_id": trace[:128]}
         response = yield self.request("POST", FILES, form=form_for(file, fields))
-        from wan_cli.providers.rivya_replies import PublicFile
-
         found = self.parse(response, PublicFile).innermost()
         if not found.url:
             raise Unreadable("the answer to the upload has no url")
@@ -106,8 +101,6 @@ class Rivya(Provider):
     def balance(self) -> Flow[str]:
         """Ask for the credits left (contracts.md 1.2)."""
         response = yield self.request("GET", CREDITS)
-        from wan_cli.providers.rivya_replies import Credits
-
         return f"{self.parse(response, Credits).current_credits:g} credits"
 
     def _reference(self, media: Media, makes: str) -> dict[str, str]:

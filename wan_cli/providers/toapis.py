@@ -14,6 +14,7 @@ from typing import Any
 from wan_cli import errors
 from wan_cli.models import Answer, Flow, Job, LocalFile, Pending, Upload
 from wan_cli.providers.base import Provider, form_for, path_part, without_unsaid
+from wan_cli.providers.toapis_replies import Task, Uploaded
 
 VIDEOS = "/v1/videos/generations"
 UPLOADS = "/v1/uploads"
@@ -57,15 +58,11 @@ class ToApis(Provider):
         guide = shape == "guide" or (shape == "auto" and model == "wan-2-7-video")
         body = self._guide(job, model) if guide else self._flat(job, model)
         response = yield self.request("POST", VIDEOS, body=body)
-        from wan_cli.providers.toapis_replies import Task
-
         return self.parse(response, Task).accepted()
 
     def poll(self, pending: Pending) -> Flow[Answer]:
         """Ask for the task (contracts.md 4.3)."""
         response = yield self.request("GET", f"{VIDEOS}/{path_part(pending.task_id)}")
-        from wan_cli.providers.toapis_replies import Task
-
         return self.parse(response, Task).state(pending)
 
     def upload(self, file: LocalFile, *, model: str, trace: str) -> Flow[Upload]:
@@ -73,8 +70,6 @@ class ToApis(Provider):
         del model, trace
         kind = "videos" if file.mime.startswith("video/") else "images"
         response = yield self.request("POST", f"{UPLOADS}/{kind}", form=form_for(file, {"purpose": "generation"}))
-        from wan_cli.providers.toapis_replies import Uploaded
-
         stored = self.parse(response, Uploaded).data
         return Upload(url=stored.url, file_id=stored.id)
 

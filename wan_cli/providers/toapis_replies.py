@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
-
 from wan_cli.models import Answer, Cancelled, Done, Facts, Failed, Pending
 from wan_cli.providers.base import Unreadable, outputs
 from wan_cli.providers.reply import Aside, Reply, TaskId
@@ -20,7 +18,7 @@ class _Item(Reply):
 
 
 class _Result(Reply):
-    data: list[_Item] = Field(default_factory=list)
+    data: tuple[_Item, ...] = ()
 
 
 class _Error(Reply):

@@ -13,6 +13,7 @@ from typing import Any
 from wan_cli import errors
 from wan_cli.models import Answer, Flow, Job
 from wan_cli.providers.base import Provider, without_unsaid
+from wan_cli.providers.images import Images
 
 GENERATIONS = "/v1/images/generations"
 
@@ -47,8 +48,6 @@ class Yunwu(Provider):
         """Ask for pictures (seed 003). No idempotency key is documented, so ``token`` is not sent."""
         del token
         response = yield self.request("POST", GENERATIONS, body=self._body(job))
-        from wan_cli.providers.images import Images
-
         return self.parse(response, Images).state()
 
     def _body(self, job: Job) -> dict[str, Any]:

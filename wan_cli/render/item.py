@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal
 
+from wan_cli.dataclass import dataclass, field
 from wan_cli.manifest import Asset
 from wan_cli.manifest.assets import NOTHING
 from wan_cli.text import one_line

@@ -12,10 +12,10 @@ import secrets
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wan_cli.dataclass import dataclass, replace
 from wan_cli.errors import WriteFailed
 from wan_cli.media import mime_of_extension
 from wan_cli.media.film import poster_path

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wan_cli.dataclass import dataclass
 from wan_cli.errors import UsageError
 from wan_cli.manifest import Asset, Manifest, chains, order
 from wan_cli.render.holding import Holding

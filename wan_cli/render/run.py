@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from wan_cli.dataclass import dataclass, field, replace
 from wan_cli.errors import StaleAssets, WanError
 from wan_cli.models import Task
 from wan_cli.render.plan import Item

@@ -17,10 +17,10 @@ import re
 import secrets
 import struct
 import unicodedata
-from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISLNK, S_ISREG
 
+from wan_cli.dataclass import dataclass
 from wan_cli.manifest.jail import Folders
 
 RACY_NS = 20_000_000

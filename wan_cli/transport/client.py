@@ -11,13 +11,13 @@ import logging
 import os
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
 from wan_cli import __version__
+from wan_cli.dataclass import dataclass, field
 from wan_cli.errors import KeyOrigin
 from wan_cli.proxies import check_proxies, proxy_for
 from wan_cli.text import safe_text

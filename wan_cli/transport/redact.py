@@ -10,18 +10,19 @@ from collections.abc import Iterable
 
 MASK = "***"
 
-_HEADER = re.compile(
+# patterns, which re compiles and keeps when something is logged
+_HEADER = (
     r"(?i)\b(authorization|proxy-authorization|cookie|set-cookie|x-api-key|x-dashscope-workspace|x-oss-[a-z-]+)"
     r"([\"']?\s*[:=]\s*[\"']?)([^\r\n\"']+)"
 )
-_QUERY = re.compile(
+_QUERY = (
     r"(?i)((?:[?&;]|\\u0026|%26|%3f)(?:[a-z0-9_.-]*(?:signature|sig|token|credential|secret|accesskeyid|api[_-]?key|policy|password)"
     r"[a-z0-9_.-]*)(?:=|\\u003d|%3d))([^&\s\"'<>\\]+)"
 )
 """Go writes ``&`` in JSON as ``\\u0026``; an address inside an address has it as ``%26``."""
 
-_KEY = re.compile(r"\b(rvya_sk_|sk-|whsec_)([A-Za-z0-9_-]{4,})")
-_USERINFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s@\"']+@")
+_KEY = r"\b(rvya_sk_|sk-|whsec_)([A-Za-z0-9_-]{4,})"
+_USERINFO = r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s@\"']+@"
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
@@ -29,7 +30,7 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     for secret in secrets:
         if secret:
             text = text.replace(secret, MASK)
-    text = _HEADER.sub(rf"\1\2{MASK}", text)
-    text = _QUERY.sub(rf"\1{MASK}", text)
-    text = _KEY.sub(rf"\1{MASK}", text)
-    return _USERINFO.sub(rf"\1{MASK}@", text)
+    text = re.sub(_HEADER, rf"\1\2{MASK}", text)
+    text = re.sub(_QUERY, rf"\1{MASK}", text)
+    text = re.sub(_KEY, rf"\1{MASK}", text)
+    return re.sub(_USERINFO, rf"\1{MASK}@", text)

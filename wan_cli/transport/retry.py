@@ -7,11 +7,11 @@ is repeated only where it was certainly not applied, or where the provider docum
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from wan_cli import errors
+from wan_cli.dataclass import dataclass, field
 from wan_cli.retry_after import retry_after
 from wan_cli.text import one_line
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, set_cell_size
 
+from wan_cli.dataclass import dataclass, field
 from wan_cli.models import Transfer
 from wan_cli.text import one_line
 from wan_cli.ui.wording import ENDED, cost, elapsed, remark, transferred, under_way

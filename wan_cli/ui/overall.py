@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from wan_cli.dataclass import dataclass, field
 from wan_cli.models import TaskChanged, Warned
 from wan_cli.ui.money import amount
 from wan_cli.ui.wording import ENDED, under_way

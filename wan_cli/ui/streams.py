@@ -8,9 +8,9 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
 from typing import Self, TextIO
 
+from wan_cli.dataclass import dataclass
 from wan_cli.text import safe_text
 
 DEFAULT_WIDTH = 80

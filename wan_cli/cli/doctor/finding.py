@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Literal
 
+from wan_cli.dataclass import dataclass
 from wan_cli.errors import (
     ConfigInvalid,
     KeyMissing,

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wan_cli.cli.assets import ROLES
 from wan_cli.cli.options import Making, flag
 from wan_cli.cli.provenance.origin import Origin, look
+from wan_cli.dataclass import dataclass, field, fields
 from wan_cli.errors import FileInvalid, UsageError
 from wan_cli.imprint import told
 from wan_cli.intake import digest_of

@@ -10,11 +10,11 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wan_cli.cli.provenance.locks import locked
+from wan_cli.dataclass import dataclass, field, replace
 from wan_cli.errors import FileInvalid, StateUnusable
 from wan_cli.imprint import task_of
 from wan_cli.intake import open_regular, read_regular

@@ -7,7 +7,6 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -18,6 +17,7 @@ from wan_cli.cli.embedding import embeds
 from wan_cli.cli.frames import SHARED
 from wan_cli.cli.options import Making
 from wan_cli.cli.order import Order, price_lines, read_order
+from wan_cli.dataclass import dataclass, field, replace
 from wan_cli.errors import UsageError, WanError
 from wan_cli.fit import offer_for, retold
 from wan_cli.manifest import Asset, Manifest, Reference

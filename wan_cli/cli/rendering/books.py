@@ -8,10 +8,10 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from wan_cli.dataclass import dataclass, field, replace
 from wan_cli.lock import Entry, Flight, Lock, Made
 from wan_cli.models import Cancelled, Done, Failed, Lost, New, Pending, Saved, Sending, Task, Unknown
 

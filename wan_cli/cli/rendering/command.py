@@ -6,7 +6,6 @@ import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -24,6 +23,7 @@ from wan_cli.cli.rendering.flags import check_flags
 from wan_cli.cli.rendering.onward import part, typed
 from wan_cli.cli.rendering.works import Works
 from wan_cli.cli.run import Session, seconds
+from wan_cli.dataclass import dataclass, replace
 from wan_cli.errors import OverBudget, UsageError, WanError
 from wan_cli.lock import Entry, Lock
 from wan_cli.manifest import Manifest, read

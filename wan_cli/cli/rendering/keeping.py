@@ -13,7 +13,6 @@ import secrets
 import shlex
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from wan_cli.cli.rendering.command import lock_path
 from wan_cli.cli.rendering.inserting import with_asset
 from wan_cli.cli.rendering.kept import Found
 from wan_cli.cli.rendering.onward import typed
+from wan_cli.dataclass import dataclass
 from wan_cli.errors import StateUnusable, UsageError, WanError
 from wan_cli.lock import Entry, Lock
 from wan_cli.manifest import Asset, Manifest, read

@@ -6,12 +6,12 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wan_cli import naming
 from wan_cli.cli.assets import ROLES
+from wan_cli.dataclass import dataclass, replace
 from wan_cli.errors import UsageError
 from wan_cli.lock import Made
 from wan_cli.manifest import Asset, Manifest

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wan_cli.cli.choose import known as named
 from wan_cli.cli.rendering.books import Purchase, is_same, ledger_task, task_of, unbought, used_up
+from wan_cli.dataclass import dataclass, replace
 from wan_cli.engine.delivery import reopened, sought
 from wan_cli.errors import KeyRejected, WanError
 from wan_cli.models import Job, Pending, Sending, Target, Task

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from wan_cli.cli.failover import run_through
 from wan_cli.cli.outcome import Wish
 from wan_cli.cli.rendering.asking import Paths, Reader
 from wan_cli.cli.rendering.books import Purchase
+from wan_cli.dataclass import dataclass
 from wan_cli.errors import UsageError
 from wan_cli.models import Cost, Target, Task
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from wan_cli.cli.rendering.closing import made_files, told
 from wan_cli.cli.rendering.endings import unfinished
 from wan_cli.cli.rendering.resuming import Resuming, sorted_out
 from wan_cli.cli.rendering.standing import clear, replaceable
+from wan_cli.dataclass import dataclass, field, replace
 from wan_cli.errors import ProviderUnavailable, RateLimited, StaleAssets, StateUnusable, WanError
 from wan_cli.lock import Made
 from wan_cli.models import Cost, Done, Lost, Saved, Target, Task

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, get_args
+
+from wan_cli.dataclass import dataclass
 
 Way = Literal["kitty", "iterm2", "sixel", "blocks"]
 """How a picture is shown, the finest first."""

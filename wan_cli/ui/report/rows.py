@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from wan_cli.dataclass import dataclass, field
 from wan_cli.ui.money import amount
 
 if TYPE_CHECKING:

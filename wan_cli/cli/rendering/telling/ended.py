@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from wan_cli import spend
@@ -13,6 +12,7 @@ from wan_cli.cli.rendering.endings import named
 from wan_cli.cli.rendering.telling.lines import bought_of, cost_of, ended_line, error_of, files_of
 from wan_cli.cli.rendering.telling.marks import MOST_MARKS, mark
 from wan_cli.cli.rendering.telling.reports import pictures_before, spent_on, write_reports
+from wan_cli.dataclass import dataclass, replace
 from wan_cli.models import Saved
 from wan_cli.render.run import Result
 from wan_cli.render.shelf import Together
