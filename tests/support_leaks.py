@@ -27,6 +27,7 @@ WORDS = {
     "yunwu": ("generate", "a fox", "-p", "yunwu", "-s", "1K"),
     "openai": ("generate", "a fox", "-p", "openai", "-m", "dall-e-3"),
     "toapis": ("generate", "a fox", "-p", "toapis", "-m", "wan2.7-video", "-d", "5"),
+    "dashscope": ("generate", "a fox", "-p", "dashscope", "-s", "1K"),
 }
 
 

@@ -56,6 +56,10 @@ def refused(provider: str, *media: Media, verb: Any = "generate", **said: Any) -
     ("toapis", (FIRST,)), ("toapis", (FIRST, LAST)), ("modelverse", (SOUND,)), ("modelverse", (FIRST, SOUND)),
     ("modelverse", (FIRST, LAST)), ("modelverse", (FIRST, LAST, SOUND)), ("modelverse", (CLIP,)),
     ("modelverse", (CLIP, LAST)), ("modelverse", (near("first_frame"), near("last_frame"))),
+    *(("dashscope", media) for media in (
+        (), (SOUND,), (FIRST,), (FIRST, SOUND), (FIRST, LAST), (FIRST, LAST, SOUND), (CLIP,), (CLIP, LAST),
+        (near("first_clip", "video"), LAST), (near("driving_audio", "audio"), near("first_frame")),
+    )),
 ])  # fmt: skip
 def test_legal_sets_pass(provider: str, media: tuple[Media, ...]) -> None:
     """Every set of contracts.md 5.3 that a provider takes passes unchanged, in any order."""
@@ -65,6 +69,8 @@ def test_legal_sets_pass(provider: str, media: tuple[Media, ...]) -> None:
 @pytest.mark.parametrize(("provider", "media", "words"), [
     ("rivya", (LAST,), "--last-frame"), ("toapis", (LAST,), "--first-frame"), ("modelverse", (LAST,), "--first-frame"),
     ("modelverse", (CLIP, FIRST), "--first-clip"), ("modelverse", (CLIP, SOUND), "--audio"),
+    ("dashscope", (LAST,), "--first-frame"), ("dashscope", (LAST, SOUND), "--audio"),
+    ("dashscope", (CLIP, FIRST), "--first-clip"), ("dashscope", (CLIP, LAST, SOUND), "--first-clip"),
 ])  # fmt: skip
 def test_other_sets_are_refused(provider: str, media: tuple[Media, ...], words: str) -> None:
     """A set that is not legal is refused with those that are."""
@@ -80,7 +86,7 @@ def test_a_role_names_who_has_it(provider: str, media: Media, flag: str) -> None
     """Sound where none is taken, and a clip to go on from, name the provider that can."""
     error = refused(provider, media)
     assert flag in error.message
-    assert error.message.endswith("; modelverse can")
+    assert error.message.endswith("; modelverse and dashscope can")
     assert error.hint == "use -p modelverse"
 
 
@@ -108,7 +114,7 @@ def test_legal_durations_pass(provider: str, seconds: int | None, verb: str, med
 
 
 @pytest.mark.parametrize(("provider", "seconds", "verb", "media", "words", "hint"), [
-    ("rivya", 7, "generate", (), "makes 5, 10, 15 s with generate; modelverse can", "use -p modelverse"),
+    ("rivya", 7, "generate", (), "makes 5, 10, 15 s with generate; modelverse and dashscope can", "use -p modelverse"),
     ("toapis", 2, "generate", (), "makes 5, 10, 15 s", "use -p modelverse"),
     ("modelverse", 16, "generate", (), "makes 2 to 15 s", "wan models modelverse"),
     ("modelverse", 0, "generate", (), "makes 2 to 15 s", "wan models modelverse"),

@@ -203,7 +203,8 @@ def _makes(offered: Capabilities) -> str:
     said = []
     for model in offered.models:
         sizes = dict.fromkeys(size for offer in model.verbs.values() for size in (*offer.sizes, *offer.resolutions))
-        price = f"{model.price.amount:g} {model.price.unit} a {model.price.per}" if model.price else "price unknown"
+        each = model.price and f"{'an' if model.price.per[0] in 'aeiou' else 'a'} {model.price.per}"
+        price = f"{model.price.amount:g} {model.price.unit} {each}" if model.price else "price unknown"
         said.append(f"`{model.name}`: {'; '.join(filter(None, [', '.join(model.verbs), ', '.join(sizes), price]))}")
     return "<br>".join(said)
 

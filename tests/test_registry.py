@@ -30,7 +30,7 @@ def own(name: str = "mine", *switched: str) -> Capabilities:
 
 def test_names_are_in_registry_order() -> None:
     """Those that are chosen by themselves come first, then openai, then what was added."""
-    assert ORDER == ("rivya", "modelverse", "yunwu", "toapis")
+    assert ORDER == ("rivya", "modelverse", "yunwu", "toapis", "dashscope")
     assert names()[: len(BUILTIN)] == BUILTIN == (*ORDER, "openai")
     registry.add(own())
     assert names() == (*BUILTIN, "mine")
@@ -65,17 +65,19 @@ def test_a_switch_widens_what_is_offered() -> None:
 
 
 @pytest.mark.parametrize(("verb", "wants", "able"), [
-    ("generate", {}, ["rivya", "modelverse", "yunwu"]),
-    ("generate", {"makes": "video"}, ["rivya", "modelverse", "toapis"]),
-    ("generate", {"size": "4K"}, ["modelverse", "yunwu"]),
+    ("generate", {}, ["rivya", "modelverse", "yunwu", "dashscope"]),
+    ("generate", {"makes": "video"}, ["rivya", "modelverse", "toapis", "dashscope"]),
+    ("generate", {"size": "4K"}, ["modelverse", "yunwu", "dashscope"]),
     ("generate", {"size": "4K", "model": "wan2.7-image"}, []),
     ("generate", {"providers": ["toapis", "yunwu"]}, ["yunwu"]),
     ("generate", {"providers": ["yunwu", "rivya"]}, ["yunwu", "rivya"]),
     ("generate", {"n": 8}, ["rivya"]),
-    ("generate", {"makes": "video", "duration": 7}, ["modelverse"]),
-    ("generate", {"makes": "video", "role": "driving_audio"}, ["modelverse"]),
+    ("generate", {"makes": "video", "duration": 7}, ["modelverse", "dashscope"]),
+    ("fuse", {"makes": "video", "duration": 11}, ["modelverse", "dashscope"]),
+    ("fuse", {"makes": "video", "duration_with_video": 11}, []),
+    ("generate", {"makes": "video", "role": "driving_audio"}, ["modelverse", "dashscope"]),
     ("generate", {"makes": "video", "resolution": "480p"}, []),
-    ("sequence", {}, ["modelverse"]),
+    ("sequence", {}, ["modelverse", "dashscope"]),
     ("edit", {"role": "mask"}, ["openai"]),
     ("fuse", {"inputs": 12}, ["openai"]),
     ("generate", {"makes": "audio"}, []),

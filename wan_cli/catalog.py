@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from wan_cli.dataclass import dataclass, field
+from wan_cli.dataclass import dataclass, field, replace
 
 if TYPE_CHECKING:  # completion reads the catalogue, and needs no task
     from wan_cli.models import Kind, Verb
@@ -19,20 +19,25 @@ VERBS: tuple[Verb, ...] = ("generate", "edit", "fuse", "sequence")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """``amount`` of ``unit`` for each ``per`` (``task``, ``image``, ``second``), as of ``date``, from ``source``."""
+    """``amount`` of ``unit`` for each ``per`` (``task``, ``image``, ``second``), as of ``date``, from ``source``.
+
+    ``resolutions`` has the amounts of those resolutions that cost something else.
+    """
 
     amount: float
     unit: str
     per: str
     date: str
     source: str
+    resolutions: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
     """How many media of one role a verb takes, and what each may be. Sides in pixels, ``max_bytes`` in bytes.
 
-    ``remote_only`` are kinds that go as an address only, ``local_only`` those that do not go as one.
+    ``remote_only`` are kinds that go as an address only, ``local_only`` those that do not go as one. ``video`` holds
+    for videos instead, where pictures have other limits.
     """
 
     count: tuple[int, int]
@@ -44,6 +49,11 @@ class Inputs:
     sides: tuple[int, int] | None = None
     max_ratio: float | None = None
     alpha: bool = True
+    video: Inputs | None = None
+
+    def of(self, kind: Kind) -> Inputs:
+        """Return the limits of a medium of this kind."""
+        return self.video if kind == "video" and self.video else self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +67,8 @@ class Offer:
     option to why it changes nothing here. ``inputs`` are the pictures (or videos) that stand before the prompt,
     ``roles`` those that options name, ``sets`` the legal sets of roles. ``durations`` are in seconds;
     ``durations_with_video`` hold when a video is among the inputs. ``price_seconds`` is the provider's own duration
-    where the user says none. With ``tiers_as_pixels`` a tier is sent as the pixels of its square.
+    where the user says none; ``price_footage`` are the most seconds of videos among the inputs that are charged
+    beside it. With ``tiers_as_pixels`` a tier is sent as the pixels of its square.
     """
 
     prompt_max: int
@@ -79,12 +90,17 @@ class Offer:
     sets: tuple[frozenset[str], ...] = ()
     negative_max: int | None = None
     price_seconds: int = 5
+    price_footage: int = 0
     tiers_as_pixels: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A model as one provider serves it: ``name`` is canonical, ``id`` the provider's own spelling."""
+    """A model as one provider serves it: ``name`` is canonical, ``id`` the provider's own spelling.
+
+    ``siblings`` are further spellings, where the provider has a model for each verb and kind of media. ``prices`` are
+    those of each of its regions, where they differ; ``price`` is that of the first.
+    """
 
     provider: str
     name: str
@@ -94,6 +110,8 @@ class Model:
     formats: tuple[str, ...]
     verbs: Mapping[str, Offer]
     listed: bool = True
+    siblings: tuple[str, ...] = ()
+    prices: Mapping[str, Price] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,14 +134,36 @@ class Capabilities:
     polls: tuple[float, float]
     """Seconds below which the provider asks not to go, before the first question about a task and between two."""
     models: tuple[Model, ...]
+    region_hosts: Mapping[str, str] = field(default_factory=dict)
+    """How the names of further hosts of a region end."""
+    addresses: tuple[str, ...] = ("https",)
+    """Schemes of the addresses that it takes for media."""
+
+    def region_of(self, base_url: str) -> str | None:
+        """Return the region that a base URL leads to, ``None`` where it is another server's."""
+        from urllib.parse import urlsplit
+
+        host = urlsplit(base_url).hostname or ""
+        own = (name for name, url in self.regions.items() if urlsplit(url).hostname == host)
+        return next(own, None) or next((name for name, end in self.region_hosts.items() if host.endswith(end)), None)
 
     def find(self, model: str) -> Model | None:
         """Return the model with this canonical name or provider's spelling, whatever its case."""
         wanted = model.casefold()
         return next((m for m in self.models if wanted in (m.name.casefold(), m.id.casefold())), None)
 
+    def kin(self, model: str) -> Model | None:
+        """Return the model that has ``model``, or what it is a dated version of, among its other spellings."""
+        wanted = model.casefold()
+        return next((m for m in self.models for one in m.siblings if f"{wanted}-".startswith(f"{one}-")), None)
+
     def unlisted(self, model: str, makes: Kind = "image") -> Model:
-        """Return a stand-in for a model that is not in the catalogue: it is sent as given, its price is unknown."""
+        """Return a stand-in for a model that is not in the catalogue: it is sent as given, its price is unknown.
+
+        One that is another spelling of a known one is that model under this name.
+        """
+        if kin := self.kin(model):
+            return replace(kin, name=model, id=model, listed=False)
         pattern = next((known for known in reversed(self.models) if known.makes == makes), self.models[-1])
         return Model(
             provider=self.name, name=model, id=model, makes=pattern.makes, price=None, formats=(),
@@ -153,6 +193,7 @@ def _inputs(data: Mapping[str, Any]) -> Inputs:
         sides=_pair(data.get("sides")),
         max_ratio=data.get("max_ratio"),
         alpha=data.get("alpha", True),
+        video=_inputs({"count": data["count"], "kinds": ["video"], **data["video"]}) if "video" in data else None,
     )
 
 
@@ -177,6 +218,7 @@ def _offer(data: Mapping[str, Any]) -> Offer:
         sets=tuple(frozenset(roles) for roles in data.get("sets", ())),
         negative_max=data.get("negative_max"),
         price_seconds=data.get("price_seconds", 5),
+        price_footage=data.get("price_footage", 0),
         tiers_as_pixels=data.get("tiers_as_pixels", False),
     )
 
@@ -189,14 +231,19 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def _price(data: Mapping[str, Any]) -> Price:
+    return Price(**{**data, "date": str(data["date"])})
+
+
 def _model(provider: str, common: Mapping[str, Any], data: Mapping[str, Any]) -> Model:
     shared = _merge(common, data.get("common", {}))
-    price = data.get("price")
+    prices = {region: _price(entry) for region, entry in data.get("prices", {}).items()}
+    price = _price(data["price"]) if "price" in data else next(iter(prices.values()), None)
     verbs = {verb: _offer(_merge(shared, own)) for verb, own in data["verbs"].items()}
     return Model(
         provider=provider, name=data["name"], id=data["id"], makes=data["makes"],
-        price=Price(**{**price, "date": str(price["date"])}) if price else None,
-        formats=tuple(data.get("formats", ())), verbs=verbs,
+        price=price, formats=tuple(data.get("formats", ())), verbs=verbs,
+        siblings=tuple(data.get("siblings", ())), prices=prices,
     )  # fmt: skip
 
 
@@ -215,4 +262,5 @@ def parse(data: Mapping[str, Any], switched: Iterable[str] = ()) -> Capabilities
         routes=tuple(data.get("routes", ())), param_options=dict(data.get("param_options", {})),
         result_hours=data.get("result_hours"), polls=_pair(data.get("polls")) or (0, 0),
         models=tuple(_model(data["name"], common, model) for model in data["models"]),
+        region_hosts=dict(data.get("region_hosts", {})), addresses=tuple(data.get("addresses", ("https",))),
     )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 from wan_cli.catalog import Inputs, Model, Offer
 from wan_cli.errors import UnsupportedOption, UsageError
 from wan_cli.models import Job, Kind, Media
-from wan_cli.registry import who_can
+from wan_cli.registry import capabilities, who_can
 
 FLAGS = {
     "first_frame": "--first-frame", "last_frame": "--last-frame", "first_clip": "--first-clip",
@@ -75,6 +75,11 @@ def _check_place(media: Media, model: Model, inputs: Inputs | None) -> None:
             f"{model.provider} takes {_spoken(media.kind)} only as an https:// address",
             hint="put it where the provider can fetch it, and give the address",
         )
+    scheme = (media.url or "").partition("://")[0]
+    if media.url is not None and scheme not in (taken := capabilities(model.provider).addresses):
+        raise UnsupportedOption(
+            f"{model.provider} takes no {scheme}:// addresses, only {' and '.join(taken)}", hint="give the file itself"
+        )
     if media.url is not None and media.kind in inputs.local_only:
         raise UnsupportedOption(
             f"{model.provider} takes {_spoken(media.kind)} only as a local file, not as an address",
@@ -92,7 +97,7 @@ def _check_duration(job: Job, model: Model, offer: Offer) -> None:
     footage = any(media.kind == "video" for media in job.media)
     allowed = (offer.durations_with_video if footage else ()) or offer.durations
     if job.duration not in allowed:
-        able = _others(job, model, duration=job.duration)
+        able = _others(job, model, **{"duration_with_video" if footage else "duration": job.duration})
         raise UnsupportedOption(
             f"--duration {job.duration}: {model.name} on {model.provider} makes {_seconds(allowed)} with {job.verb}"
             + _tail(able),

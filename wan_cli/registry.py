@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from wan_cli.models import Kind
 
-ORDER = ("rivya", "modelverse", "yunwu", "toapis")
+ORDER = ("rivya", "modelverse", "yunwu", "toapis", "dashscope")
 """Who is asked, and in which order, when nobody names a provider (interface.md, section 2)."""
 
 BUILTIN = (*ORDER, "openai")
@@ -108,8 +108,8 @@ def who_can(
     """Name the providers with a model (``model``, if given) that can do ``verb`` with all of ``wants``.
 
     ``makes`` is the kind of result. ``wants`` are: ``size`` (a tier), ``pixels`` (a number of pixels), ``aspect``,
-    ``option``, ``n``, ``inputs`` (how many media), ``resolution``, ``duration`` (seconds), ``role``. Those that are
-    only asked when they are named are told of where no other can.
+    ``option``, ``n``, ``inputs`` (how many media), ``resolution``, ``duration`` (seconds; ``duration_with_video`` where
+    one is among the inputs), ``role``. Those that are only asked when they are named are told of where no other can.
     """
     others = (name for name in each_name() if name not in ORDER)
     for group in (ORDER, others) if providers is None else (providers,):
@@ -133,6 +133,7 @@ def _meets(offer: Offer, wants: Mapping[str, Any]) -> bool:
         "n": lambda n: offer.count is None or offer.count[0] <= n <= offer.count[1],
         "resolution": lambda resolution: resolution in offer.resolutions,
         "duration": lambda seconds: seconds in offer.durations,
+        "duration_with_video": lambda seconds: seconds in (offer.durations_with_video or offer.durations),
         "role": lambda role: role in offer.roles,
         "inputs": lambda n: offer.inputs is not None and offer.inputs.count[0] <= n <= offer.inputs.count[1],
     }

@@ -59,15 +59,20 @@ def parse_cap(text: str) -> Cap:
     return Cap(Decimal(match[1]), match[2] or None)
 
 
-def estimate(job: Job, price: Price | None, *, seconds: int | None = None) -> Line:
+def estimate(job: Job, price: Price | None, *, seconds: int | None = None, footage: int = 0) -> Line:
     """Say what one submit of ``job`` costs at ``price``, and how many files it makes.
 
-    ``seconds`` is the provider's own duration, where the user said none.
+    ``seconds`` is the provider's own duration, where the user said none; ``footage`` are the most seconds that are
+    charged for videos which are looked at (a clip that is gone on with is a part of the duration).
     """
     if price is None:
         return Line(job.n, None, None)
-    times = {"task": 1, "image": job.n, "second": job.duration or seconds}[price.per]
-    amount = None if times is None else Decimal(str(price.amount)) * times
+    looked_at = any(media.kind == "video" and media.role in ("reference", "edit_source") for media in job.media)
+    lasts = job.duration or seconds
+    charged = lasts + footage if lasts and looked_at else lasts
+    times = {"task": 1, "image": job.n, "second": charged}[price.per]
+    each = price.resolutions.get(job.resolution or "", price.amount)
+    amount = None if times is None else Decimal(str(each)) * times
     return Line(job.n, amount, price.unit)
 
 

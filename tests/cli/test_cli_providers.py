@@ -281,7 +281,7 @@ def test_yunwu_gets_its_six_fields(yunwu: Cli) -> None:
         (("edit", "fox.png", "snow"), ["cannot edit", "rivya and modelverse", "-p rivya"]),
         (("fuse", "fox.png", "fox.png", "one"), ["cannot fuse", "rivya and modelverse"]),
         (("sequence", "a fox", "-n", "3"), ["cannot sequence", "modelverse", "-p modelverse"]),
-        (("generate", "a fox", "--thinking"), ["--thinking", "modelverse can", "-p modelverse"]),
+        (("generate", "a fox", "--thinking"), ["--thinking", "and dashscope can", "-p modelverse"]),
         (("generate", "a fox", "--negative", "rain"), ["--negative"]),
         (("generate", "a fox", "-n", "5"), ["1 to 4"]),
         (("generate", "a fox", "-n", "0"), ["at least 1"]),

@@ -138,7 +138,7 @@ def test_every_setting_and_its_source(cli: Cli) -> None:
 def test_what_holds_when_nobody_says(cli: Cli) -> None:
     """Without any file or variable the built-in settings are listed as such."""
     shown = rows(cli, "config", "show")
-    assert shown["providers"]["value"] == ["rivya", "modelverse", "yunwu", "toapis"]
+    assert shown["providers"]["value"] == ["rivya", "modelverse", "yunwu", "toapis", "dashscope"]
     assert shown["jobs"] == {"setting": "jobs", "value": 4, "source": "built-in"}
     assert shown["output"]["value"] == "{slug}-{id}{ext}"
     assert shown["configuration file"]["source"] == "not there"

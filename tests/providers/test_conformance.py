@@ -48,9 +48,12 @@ ROWS = (
     row("modelverse", n=3, route="sync"),
     row("yunwu", n=3, model="wan2.7-image-pro"),
     row("openai", n=3, model="gpt-image-1", takes=at_openai),
+    row("dashscope", n=3),
+    row("dashscope", n=3, route="sync"),
     row("rivya", **FILM),
     row("modelverse", **FILM),
     row("toapis", **FILM),
+    row("dashscope", **FILM),
     row("modelverse", **FILM, quirks={"video_shape": "flat"}, takes=not_first_clip),
 )
 

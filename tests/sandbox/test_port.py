@@ -40,6 +40,7 @@ WORDS = {
     "yunwu": ("generate", "a fox", "-p", "yunwu", "-s", "1K"),
     "openai": ("generate", "a fox", "-p", "openai", "-m", "gpt-image-1"),
     "toapis": ("generate", "a fox", "-p", "toapis", "-m", "wan2.7-video", "-d", "5"),
+    "dashscope": ("generate", "a fox", "-p", "dashscope", "-s", "1K"),
 }
 needs_uvicorn = pytest.mark.skipif(importlib.util.find_spec("uvicorn") is None, reason="uvicorn is not installed")
 

@@ -33,6 +33,9 @@ NATURAL: Mapping[Role, Kind] = {"first_clip": "video", "driving_audio": "audio",
 INTERNAL = frozenset({"localhost", "local", "internal", "intranet", "private", "corp", "home", "lan"})
 """Top levels of names that mean nothing outside (RFC 6761, RFC 6762 appendix G, ICANN's .internal)."""
 
+OBJECT_STORE = "oss"
+"""The scheme of what ``wan upload`` prints for DashScope; who takes such an address is known later (fit_video)."""
+
 _NUMBER = re.compile(r"0x[0-9a-f]*|\d+", re.ASCII).fullmatch
 """A last label by which "127.1" and "0x7f.1" are addresses to most resolvers."""
 
@@ -47,7 +50,8 @@ def wanted_kind(app: App, options: Making) -> Kind:
     """
     named = options.model or app.config.get("model")
     asked = each_name() if named else ()
-    known = next((entry for name in asked if (entry := capabilities(name).find(named))), None)
+    offers = map(capabilities, asked)
+    known = next((entry for one in offers if (entry := one.find(named or "") or one.kin(named or ""))), None)
     said = next((name for name in VIDEO_ONLY if getattr(options, name) is not None), None)
     mime = mime_of_extension(options.output or "")
     if known is None:
@@ -102,12 +106,12 @@ def _draft(asset: str, role: Role, kind: Kind) -> Media:
         host, _ = (parts.hostname or "").rstrip("."), parts.port
     except ValueError as error:
         raise UsageError(f"{one_line(asset)} is no address: {error}", hint="give a file instead") from error
-    if parts.scheme != "https" or not host or "@" in parts.netloc:
+    if parts.scheme not in ("https", OBJECT_STORE) or not host or "@" in parts.netloc:
         why = "an address must be https://, without a user name"
         raise UsageError(f"{one_line(asset)}: {why}", hint="give a file instead")
     if not asset.isprintable() or " " in asset or "\\" in asset:
         raise UsageError(f"{one_line(asset)}: an address has no blanks, control characters or backslashes")
-    if _is_internal(host):
+    if parts.scheme != OBJECT_STORE and _is_internal(host):
         raise UsageError(
             f"{one_line(asset)} is not on the public internet, so no provider can fetch it", hint="give the file itself"
         )
@@ -148,4 +152,4 @@ def inputs_for(medium: Media, offer: Offer, asset: str) -> Inputs:
     inputs = offer.roles.get(medium.role) or offer.inputs or Inputs(count=(0, 0))
     if not inputs.kinds or medium.kind not in inputs.kinds:
         raise FileInvalid(f"{asset} is a {medium.kind}, which cannot stand here")
-    return inputs
+    return inputs.of(medium.kind)

@@ -203,14 +203,10 @@ class App:
         return hmac.digest(b"wan key print", self.secret(provider).encode(), "sha256").hex()[:8]
 
     def price(self, model: Model) -> Price | None:
-        """Return the user's own price for a model, else the catalogue's; ``None`` is unknown."""
-        from wan_cli.catalog import Price
+        """Return what a model costs where it would be bought; ``None`` is unknown."""
+        from wan_cli.cli.pricing import price_of
 
-        prices = self.config.prices
-        own = prices.get(f"{model.provider}/{model.name}") or prices.get(f"{model.provider}/{model.id}")
-        if own is None:
-            return model.price
-        return Price(amount=own.amount, unit=own.unit, per=own.per, date="", source=str(self.config.user_file))
+        return price_of(self, model)
 
     def provider(self, name: str) -> Any:
         """Build a provider's adapter. Raises ``ConfigInvalid`` for a quirk it does not know."""
@@ -224,7 +220,7 @@ class App:
 
     def service(self, name: str) -> Service:
         """Build a provider's adapter with the clients bound to its origin."""
-        from wan_cli.download import Fetcher, result_client
+        from wan_cli.download import Elsewhere, Fetcher, result_client
         from wan_cli.engine import Service
         from wan_cli.transport.client import Api, tls_context
 
@@ -233,6 +229,7 @@ class App:
         api = Api(
             provider.origin, lambda: self.secret(name), transport=self._wire(name),
             tls=lambda origin: shared() if origin.startswith("https:") else tls_context(origin),
+            elsewhere=lambda: Elsewhere(provider.origin, shared),
             **self.engine_parts.get("api", {}),
         )  # fmt: skip
         wire = self._wire("results")

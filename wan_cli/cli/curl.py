@@ -60,7 +60,10 @@ def _printable(body: str) -> str:
 
 
 def _headers(request: httpx.Request) -> dict[str, str]:
-    named = {"content-type": "Content-Type", "accept": "Accept", "idempotency-key": "Idempotency-Key"}
+    named = {
+        "content-type": "Content-Type", "accept": "Accept", "idempotency-key": "Idempotency-Key",
+        "x-dashscope-async": "X-DashScope-Async", "x-dashscope-ossresourceresolve": "X-DashScope-OssResourceResolve",
+    }  # fmt: skip
     return {named.get(k, k): v for k, v in request.headers.items() if k not in _SKIPPED}
 
 

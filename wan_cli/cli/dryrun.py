@@ -52,8 +52,8 @@ def _requests(adapter: Provider, task: Task, trace: str) -> list[httpx.Request]:
     """Return what would be sent for ``task``: uploads first, whose addresses are placeholders afterwards."""
     found, media = [], []
     for item in task.job.media:
-        if adapter.uploads and item.file and not item.url:
-            found.append(next(adapter.upload(item.file, model=task.job.model, trace=trace)))
+        if adapter.uploads and item.file and not item.url and adapter.uploads_file(item.file):
+            found.append(next(adapter.upload(item.file, model=adapter.model_for(task.job), trace=trace)))
             item = replace(item, url=f"<upload:{item.file.name}>")  # noqa: PLW2901 - the same medium, with its address
         media.append(item)
     job = replace(task.job, media=tuple(media))

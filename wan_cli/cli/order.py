@@ -110,8 +110,8 @@ def _copies(app: App, options: Making) -> Path:
 def price_lines(app: App, candidate: Candidate, jobs: Sequence[Job]) -> list[spend.Line]:
     """Say what ``jobs`` cost where the candidate makes them."""
     price = app.price(candidate.model)
-    seconds = offer_for(candidate.model, candidate.fitted.job.verb).price_seconds
-    return [spend.estimate(job, price, seconds=seconds) for job in jobs]
+    offer = offer_for(candidate.model, candidate.fitted.job.verb)
+    return [spend.estimate(job, price, seconds=offer.price_seconds, footage=offer.price_footage) for job in jobs]
 
 
 def _with_files(

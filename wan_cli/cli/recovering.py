@@ -188,7 +188,7 @@ def _buying(app: App, task: Task, options: Deciding) -> Decision:
     offer = offer_for(model, task.job.verb)
     job = replace(task.job, media=tuple(_unchanged(app, item, offer) for item in task.job.media))
     free_target(task)
-    line = spend.estimate(job, app.price(model), seconds=offer.price_seconds)
+    line = spend.estimate(job, app.price(model), seconds=offer.price_seconds, footage=offer.price_footage)
     spend.check([line], limits_of(app, options, yes=True), ask=None)
     price = "an unknown amount" if line.amount is None else spend.shown([line])
     app.talk(f"this may pay a second time: {price}")

@@ -32,9 +32,8 @@ def bring(app: App, words: list[str], options: Uploading) -> int:
     named = options.provider or app.config.get("provider")
     takers = [name for name in ORDER if load(name).uploads]
     if named and not load(known(named)).uploads:
-        able = f"{' and '.join(takers)} {'do' if len(takers) > 1 else 'does'}"
         raise UnsupportedOption(
-            f"{named} takes no uploads: pictures go inside the request; {able}",
+            f"{named} takes no uploads: pictures go inside the request; {', '.join(takers[:-1])} and {takers[-1]} do",
             hint=f"use -p {takers[0]}",
         )
     name = named or next((name for name in takers if app.sandbox or app.has_key(name)), None)
@@ -60,6 +59,8 @@ def bring(app: App, words: list[str], options: Uploading) -> int:
         return []
 
     Session(app=app, quiet=options.quiet, verbose=options.verbose).run(work)
+    if options.model is None and load(name).upload_is_for_one_model:
+        app.talk(f"{name} takes an uploaded file with the model alone that it was uploaded for: -m names that")
     if app.say_json == "json":
         rows = [
             {
@@ -95,7 +96,7 @@ def _taken(
                     from wan_cli.media.shrinking import shrink
 
                     return shrink(path, inputs, copies, notice, label=label), model
-                return local_file(path, inputs, kind=kind, label=label, notice=notice), model
+                return local_file(path, inputs.of(kind), kind=kind, label=label, notice=notice), model
             except FileInvalid as error:
                 refused = refused or error
     raise refused or FileInvalid(f"{path}: {offered.name} takes no files", hint="wan models")

@@ -101,6 +101,7 @@ async def _buy(engine: Engine, task: Task, service: Service, purchase: Purchase)
     """Send the purchase until its outcome is known, or it may not be sent again."""
     # a refused purchase that is tried again under its user's key has attempts that are evidence
     known = [attempt.n for attempt in engine.ledger.attempts(task.id)]
+    task = _spelled(task, service)
     attempts = max([task.state.attempts if isinstance(task.state, Sending) else 0, *known])
     while True:
         await engine.pause(max(0.0, engine.cool_until.get(service.api.origin, 0.0) - engine.monotonic()))
@@ -143,6 +144,13 @@ async def _buy(engine: Engine, task: Task, service: Service, purchase: Purchase)
             case Unclear() as doubt:
                 engine.pace(task.provider).doubted()
                 return await _unknown(engine, task, doubt, answer)
+
+
+def _spelled(task: Task, service: Service) -> Task:
+    """Name the provider's model where it has several for what the catalogue has as one."""
+    made_by = service.provider.model_for(task.job)
+    usual = service.provider.model_id(task.job.model)
+    return task if made_by == usual else replace(task, provider_model=made_by)
 
 
 def _slow_down(engine: Engine, task: Task, service: Service, answer: Verdict, wait: float) -> None:

@@ -20,8 +20,9 @@ async def upload(
 ) -> Upload:
     """Upload one file, or find that it was uploaded within the last day. Raises ``WanError``; nothing was bought."""
     name, origin = service.provider.name, service.api.origin
+    place = f"{name} {model}" if service.provider.upload_is_for_one_model else name
     known = engine.ledger.known_upload(
-        sha256=file.sha256, provider=name, origin=origin, key_print=key_print, now=engine.now()
+        sha256=file.sha256, provider=place, origin=origin, key_print=key_print, now=engine.now()
     )
     if known:
         return known
@@ -43,7 +44,7 @@ async def upload(
         else:
             tries.succeeded()
             engine.ledger.remember_upload(
-                sha256=file.sha256, provider=name, origin=origin, key_print=key_print, upload=found
+                sha256=file.sha256, provider=place, origin=origin, key_print=key_print, upload=found
             )
             return found
         match tries.after(verdict, engine.now(), engine.rand()):
@@ -62,14 +63,13 @@ async def uploaded(engine: Engine, task: Task, service: Service) -> Task:
     if not service.provider.uploads:
         return task
     media = []
+    model = service.provider.model_for(task.job) if service.provider.upload_is_for_one_model else task.job.model
     for item in task.job.media:
-        if item.file is None or item.url:
+        if item.file is None or item.url or not service.provider.uploads_file(item.file):
             media.append(item)
             continue
         engine.tell(TaskChanged(task=task, note=f"uploading {item.file.name}"))
         async with engine.upload_turn(task.provider, item.file.sha256):
-            found = await upload(
-                engine, service, item.file, model=task.job.model, trace=task.token, key_print=task.key_print
-            )
+            found = await upload(engine, service, item.file, model=model, trace=task.token, key_print=task.key_print)
         media.append(replace(item, url=found.url, duration_token=found.duration_token))
     return replace(task, job=replace(task.job, media=tuple(media)))

@@ -1,6 +1,6 @@
 """Each format's own parser: sides and wholeness, in a few reads.
 
-PNG (W3C), JPEG (ITU T.81), WebP (RFC 9649), GIF89a, BMP, ISO BMFF (14496-12): ``EOFError`` means cut, ``ValueError`` bad.
+PNG (W3C), JPEG (T.81), WebP (RFC 9649), GIF89a, BMP, ISO BMFF (14496-12): ``EOFError`` is cut, ``ValueError`` broken.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar
-from urllib.parse import quote, urlsplit
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -22,16 +22,20 @@ from wan_cli.catalog import Capabilities
 from wan_cli.dataclass import dataclass
 from wan_cli.errors import WanError
 from wan_cli.media import sniff
-from wan_cli.models import Answer, ChargeBasis, Flow, Job, LocalFile, Media, Output, Pending, Upload
+from wan_cli.models import Answer, ChargeBasis, Flow, Job, LocalFile, Output, Pending, Upload
 from wan_cli.providers import reply
+from wan_cli.providers.bodies import Embedded, Form, form_for, path_part, reference_name, without_unsaid
 from wan_cli.providers.envelopes import read_error
 from wan_cli.providers.reply import Aside, Reply, ReplyT, TaskId
 from wan_cli.providers.scalars import Odd
 from wan_cli.registry import capabilities
 
+if TYPE_CHECKING:
+    from wan_cli.providers.listed import Listed
+
 __all__ = [
-    "Aside", "Embedded", "Fault", "Form", "Provider", "Reply", "TaskId", "Unreadable", "form_for", "outputs",
-    "path_part", "reference_name", "without_unsaid",
+    "Aside", "Embedded", "Fault", "Form", "Provider", "Reply", "TaskId", "Unreadable", "form_for", "lists_tasks",
+    "outputs", "path_part", "reference_name", "without_unsaid",
 ]  # fmt: skip
 
 _HEAD_BYTES = 512
@@ -59,27 +63,6 @@ class Fault:
     """Where a redirect would lead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Embedded:
-    """A local picture inside a JSON body: ``placeholder`` stands for it until the transport encodes the file."""
-
-    file: LocalFile
-    raw: bool = False
-
-    @property
-    def placeholder(self) -> str:
-        """The text that the ledger keeps in place of the picture."""
-        return f"<{'base64' if self.raw else 'data'}:{self.file.mime};sha256={self.file.sha256}>"
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """A multipart body: text fields and files by field name, read by the transport while it sends."""
-
-    fields: Mapping[str, str]
-    files: Sequence[tuple[str, LocalFile]]
-
-
 class Provider(ABC):
     """One provider's contract, from the client's side.
 
@@ -100,6 +83,8 @@ class Provider(ABC):
     """Words of the provider's messages, each with what to do about them."""
     uploads: ClassVar[bool] = False
     """Do local files have to be uploaded before they can be used?"""
+    upload_is_for_one_model: ClassVar[bool] = False
+    """Can an uploaded file be used with that model only which it was uploaded for?"""
     errors: ClassVar[Mapping[str, type[WanError]]] = MappingProxyType({})
     """The provider's stable codes for "not accepted", as our errors. A code decides before the HTTP status does."""
     quirk_values: ClassVar[Mapping[str, tuple[Any, ...]]] = MappingProxyType({})
@@ -183,6 +168,19 @@ class Provider(ABC):
         raise Unreadable("this provider has no task to ask about: " + pending.task_id)
         yield  # makes this a generator, as every flow is
 
+    def uploads_file(self, file: LocalFile) -> bool:
+        """Tell whether this file is uploaded before it is used; another goes inside the request."""
+        del file
+        return self.uploads
+
+    def model_for(self, job: Job) -> str:
+        """Return the provider's own spelling of the model that makes ``job``."""
+        return self.model_id(job.model)
+
+    def elsewhere(self, url: str, form: Form) -> httpx.Request:
+        """Build a form's request to an address that an answer named: it is sent without the key."""
+        return httpx.Request("POST", url, extensions={"embedded": (), "form": form, "elsewhere": True})
+
     def upload(self, file: LocalFile, *, model: str, trace: str) -> Flow[Upload]:
         """Bring a local file to the provider. Free of charge, and may be repeated."""
         raise Unreadable(f"{self.name} takes no uploads ({file.name}, {model}, {trace})")
@@ -191,6 +189,11 @@ class Provider(ABC):
     def cancel(self, pending: Pending) -> Flow[Answer]:
         """Ask to end a task, and return what became of it. An adapter has this where the provider documents it."""
         raise Unreadable(f"{self.name} documents no way to cancel {pending.task_id}")
+        yield
+
+    def tasks(self, limit: int) -> Flow[tuple[Listed, ...]]:
+        """Ask for the account's latest tasks, at most ``limit``. An adapter has this where the provider lists them."""
+        raise Unreadable(f"{self.name} documents no list of its tasks (the last {limit})")
         yield
 
     def balance(self) -> Flow[str]:
@@ -248,28 +251,11 @@ class Provider(ABC):
             raise Unreadable(str(odd)) from odd
 
 
+def lists_tasks(adapter: type[Provider]) -> bool:
+    """Tell whether a provider's adapter can list the account's tasks."""
+    return adapter.tasks is not Provider.tasks
+
+
 def outputs(urls: Sequence[str | None]) -> tuple[Output, ...]:
     """Return one output per distinct, non-empty address, in order (reliability.md R13)."""
     return tuple(Output(url=url) for url in dict.fromkeys(url for url in urls if url))
-
-
-def form_for(file: LocalFile, fields: Mapping[str, str]) -> Form:
-    """Return the multipart body of an upload: ``fields``, then the file as ``file``."""
-    return Form(fields, [("file", file)])
-
-
-def reference_name(media: Media) -> str:
-    """Return the name a reference goes by: the file's, or the last part of its address."""
-    if media.file:
-        return media.file.name.encode("utf-8", "replace").decode()  # a name may be any bytes, JSON is UTF-8
-    return urlsplit(media.url or "").path.rsplit("/", 1)[-1] or "reference"
-
-
-def path_part(task_id: str) -> str:
-    """Quote an id for use as one part of a path (reliability.md R08)."""
-    return quote(task_id, safe="")
-
-
-def without_unsaid(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what the user did not say: unset options leave no key in the body (rule 1)."""
-    return {name: value for name, value in fields.items() if value is not None}

@@ -70,8 +70,9 @@ _NO_WAY = (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.PoolTimeout, httpx
 
 @dataclass(slots=True)
 class _Come:
-    """What has become of a request so far: whether it ``left``, and what has come of its answer."""
+    """What has become of a request to ``origin`` so far: whether it ``left``, and what has come of its answer."""
 
+    origin: str
     left: bool
     data: bytearray = field(default_factory=bytearray)
     status: int | None = None
@@ -102,7 +103,8 @@ def _trusting(bundle: str | None, folder: str | None) -> ssl.SSLContext:
 class Api:
     """Sends one provider's requests, and only to its origin.
 
-    ``key`` is called at the first request; ``transport`` replaces the network (the sandbox, tests).
+    ``key`` is called at the first request; ``transport`` replaces the network (the sandbox, tests). ``elsewhere``
+    makes what sends the one kind of request that goes to another host, without the key: a form with a file.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class Api:
         *,
         tls: Callable[[str], ssl.SSLContext] = tls_context,
         transport: httpx.AsyncBaseTransport | None = None,
+        elsewhere: Callable[[], httpx.AsyncBaseTransport] | None = None,
         deadlines: Deadlines | None = None,
         connections: int = 16,
     ) -> None:
@@ -120,12 +123,12 @@ class Api:
         self._key = key
         self._tls = tls
         self._transport = transport
+        self._elsewhere = elsewhere
         self._connections = connections
-        self._lines: dict[bool, httpx.AsyncBaseTransport] = {}
+        self._lines: dict[bool | None, httpx.AsyncBaseTransport] = {}
 
-    @property
-    def _proxy(self) -> str | None:
-        return None if self._transport else used_proxy(self.origin)
+    def _proxy(self, origin: str) -> str | None:
+        return None if self._transport else used_proxy(origin)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -147,6 +150,14 @@ class Api:
                 raise NotSent(unusable(error), final=True) from error
         return self._lines[fresh]
 
+    def _away(self) -> httpx.AsyncBaseTransport:
+        """Return what sends to other hosts. Raises ``KeyOrigin`` where nothing may."""
+        if None not in self._lines:
+            if self._transport is None and self._elsewhere is None:
+                raise KeyOrigin(f"nothing of {self.origin} goes to another host", hint="wan help environment")
+            self._lines[None] = self._transport or self._elsewhere()  # type: ignore[misc] # one of them is there
+        return self._lines[None]
+
     def _wire(self, *, keep: bool) -> httpx.AsyncBaseTransport:
         from wan_cli.wire import Wire  # httpcore, which the sandbox does without
 
@@ -163,10 +174,11 @@ class Api:
         that many. Raises :class:`NotSent` or :class:`AnswerLost`; ``FileInvalid`` when a file changed meanwhile.
         """
         origin = f"{request.url.scheme}://{request.url.netloc.decode()}"
-        if origin != self.origin:
+        away = request.extensions.get("elsewhere", False)
+        if origin != self.origin and not away:
             raise KeyOrigin(f"a request to {origin} would carry the key of {self.origin}", hint="wan help environment")
         wire = sendable(request)
-        if key := self._key():
+        if not away and (key := self._key()):
             wire.headers["Authorization"] = f"Bearer {key}"
         wire.headers["User-Agent"] = USER_AGENT
         limits = self.deadlines
@@ -178,14 +190,16 @@ class Api:
         cap = limits.answer_bytes + pictures * limits.b64_bytes
         self._log(request)
         # a transport that replaces the network does not tell when a request leaves
-        line, come = self._line(fresh=paid), _Come(left=self._transport is not None)
+        come = _Come(origin, left=self._transport is not None)
+        line = self._away() if away else self._line(fresh=paid)
         wire.extensions["trace"] = come.watch
         try:
             async with asyncio.timeout(total):
                 response = await self._call(line, wire, cap, come)
         except TimeoutError as error:
             if not come.left:
-                raise unreachable(self.origin, self._proxy, f"no connection within {total:g} s", slow=True) from error
+                why = f"no connection within {total:g} s"
+                raise unreachable(origin, self._proxy(origin), why, slow=True) from error
             # what came may name the task (reliability.md N13, N14)
             raise AnswerLost(
                 f"no whole answer within {total:g} s", raw=self._blinded(come.data), status=come.status, slow=True
@@ -222,15 +236,16 @@ class Api:
                 await response.aclose()
         except (httpx.TransportError, httpx.InvalidURL, httpx.DecodingError) as error:
             raise self._meant(error, come) from error
-        if response.status_code == httpx.codes.PROXY_AUTHENTICATION_REQUIRED and self._proxy:
-            raise proxy_refused(self.origin, self._proxy, _ASKED)  # before plain http a proxy answers by itself
+        asked = response.status_code == httpx.codes.PROXY_AUTHENTICATION_REQUIRED
+        if asked and (proxy := self._proxy(come.origin)):
+            raise proxy_refused(come.origin, proxy, _ASKED)  # before plain http a proxy answers by itself
         # raw: two of a kind stay two (H03), and bytes beyond ASCII are nobody's crash; a request id is kept and shown
         kept = [(name, self._blinded(value)) for name, value in response.headers.raw if name.lower() not in _CODED]
         return httpx.Response(response.status_code, headers=kept, content=self._blinded(data), request=request)
 
     def _meant(self, error: Exception, come: _Come) -> NotSent | AnswerLost:
         """Say of a failed request whether it left, and why it failed."""
-        slow, origin, proxy = isinstance(error, httpx.TimeoutException), self.origin, self._proxy
+        slow, origin, proxy = isinstance(error, httpx.TimeoutException), come.origin, self._proxy(come.origin)
         if isinstance(error, httpx.ProxyError):
             return proxy_refused(origin, proxy, str(error))
         if isinstance(error, httpx.ConnectError) and (refused := untrusted(origin, error)):

@@ -21,6 +21,9 @@ _QUERY = (
 )
 """Go writes ``&`` in JSON as ``\\u0026``; an address inside an address has it as ``%26``."""
 
+_FIELD = r"(?i)(\"(?:signature|policy|[a-z_]*access_?key_?id|[a-z_]*security_?token)\"\s*:\s*\")([^\"]+)"
+"""What DashScope answers about where to leave a file (contracts.md 5.5)."""
+
 _KEY = r"\b(rvya_sk_|sk-|whsec_)([A-Za-z0-9_-]{4,})"
 _USERINFO = r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s@\"']+@"
 
@@ -32,5 +35,6 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
             text = text.replace(secret, MASK)
     text = re.sub(_HEADER, rf"\1\2{MASK}", text)
     text = re.sub(_QUERY, rf"\1{MASK}", text)
+    text = re.sub(_FIELD, rf"\1{MASK}", text)
     text = re.sub(_KEY, rf"\1{MASK}", text)
     return re.sub(_USERINFO, rf"\1{MASK}@", text)

@@ -10,7 +10,7 @@ from wan_cli.ui.money import amount, number
 from wan_cli.ui.wording import age, cost, state_name
 
 if TYPE_CHECKING:
-    from wan_cli.catalog import Inputs, Model, Offer
+    from wan_cli.catalog import Inputs, Model, Offer, Price
     from wan_cli.models import Task
 
 PROMPT_HEAD = 40
@@ -22,6 +22,14 @@ def status_row(task: Task, *, now: float) -> dict[str, Any]:
     return {
         "id": task.id, "state": state_name(task), "provider": task.provider, "model": task.job.model,
         "cost": cost(task), "age": age(now - task.created_at), "prompt": one_line(task.job.prompt, PROMPT_HEAD),
+    }  # fmt: skip
+
+
+def remote_row(task: Task, *, now: float) -> dict[str, Any]:
+    """Return a task of a provider's own list in ``REMOTE_COLUMNS``: id and prompt are there if it was made here."""
+    return {
+        "task": task.handle, "state": state_name(task), "model": task.provider_model,
+        "age": age(now - task.created_at), "id": task.id or None, "prompt": one_line(task.job.prompt, PROMPT_HEAD),
     }  # fmt: skip
 
 
@@ -39,12 +47,17 @@ def model_rows(models: Iterable[Model]) -> list[dict[str, Any]]:
                 "provider": model.provider, "model": model.name, "provider_model": model.id, "makes": model.makes,
                 "verbs": verbs, "sizes": list(offer.sizes), "options": sorted(offer.options),
                 "limits": _limits(offer),
-                "price": f"{amount(price.amount, price.unit)} per {price.per}" if price else "unknown",
+                "price": _price(price) if price else "unknown",
                 "amount": number(price.amount) if price else None, "unit": price.unit if price else None,
                 "per": price.per if price else None, "date": price.date if price else None,
                 "source": price.source if price else None,
             })  # fmt: skip
     return rows
+
+
+def _price(price: Price) -> str:
+    others = [f"{name}: {amount(each, price.unit)}" for name, each in price.resolutions.items()]
+    return f"{amount(price.amount, price.unit)} per {price.per}" + (f" ({', '.join(others)})" if others else "")
 
 
 def _grouped(model: Model) -> list[tuple[list[str], Offer]]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from wan_cli.ui.streams import Streams
 
 STATUS_COLUMNS = ("id", "state", "provider", "model", "cost", "age", "prompt")
+REMOTE_COLUMNS = ("task", "state", "model", "age", "id", "prompt")
 MODEL_COLUMNS = ("provider", "model", "verbs", "sizes", "options", "limits", "price", "date", "source")
 
 GAP = "  "

@@ -20,6 +20,13 @@ class Asking(Collecting):
         str | None, typer.Option("--prune", metavar="30d", help="Forget finished tasks older than this.")
     ] = None
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many tasks to list.")] = 50
+    remote: Annotated[bool, typer.Option("--remote", help="The provider's own list, also of tasks made elsewhere.")] = (
+        False
+    )
+    provider: Annotated[
+        str | None,
+        typer.Option("--provider", "-p", metavar="NAME", help="Whose list.", autocompletion=complete.providers),
+    ] = None
 
 
 @with_options(Asking)
@@ -37,6 +44,10 @@ def command(
     """Show the tasks on this machine, or ask for fresh state."""
     from wan_cli.cli import following
 
+    if options.remote or options.provider is not None:
+        from wan_cli.cli.remote import listed
+
+        return listed(ctx.obj, tasks or [], options)
     if options.wait:
         following.check_waiting(options)
         return following.wait(ctx.obj, tasks or [], options)

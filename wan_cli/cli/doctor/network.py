@@ -27,7 +27,7 @@ _AWAY = "not reached: "
 
 
 def reach(app: App, providers: Sequence[str]) -> list[Finding]:
-    """Ask each provider for one cheap thing: the balance where it tells, else its front page."""
+    """Ask each provider for one cheap thing: the balance where it tells, its tasks, else its front page."""
 
     async def ask() -> list[list[Finding]]:
         return await asyncio.gather(*(_visited(app, name) for name in providers))
@@ -43,6 +43,7 @@ def reach(app: App, providers: Sequence[str]) -> list[Finding]:
 
 
 async def _visited(app: App, name: str) -> list[Finding]:
+    from wan_cli.providers.base import lists_tasks
     from wan_cli.transport.client import AnswerLost, Api, Deadlines, NotSent
     from wan_cli.transport.drive import Refusal, drive
 
@@ -60,7 +61,9 @@ async def _visited(app: App, name: str) -> list[Finding]:
 
     try:
         left = await drive(provider.balance(), provider, send)
-        if not seen:
+        if not seen and lists_tasks(type(provider)):  # which tells whether the key is taken, too
+            await drive(provider.tasks(1), provider, send)
+        elif not seen:
             await send(provider.request("GET", "/"))
         said = f"reached {provider.origin}{f'; {one_line(left)} left' if left else ''}"
         return [fine("network", name, said), *_clock(app, name, seen[-1])]
