@@ -15,11 +15,11 @@ from wan_cli.sandbox.world import World
 
 
 class Server:
-    """The server inside this process, on a free port, with drawings that take no time."""
+    """The server inside this process, on a free port or the one given, with drawings that take no time."""
 
-    def __init__(self, folder: Path, *faults: str, **world: Any) -> None:
+    def __init__(self, folder: Path, *faults: str, port: int = 0, **world: Any) -> None:
         self.folder = folder
-        self._bound = serve.bind("127.0.0.1", 0)
+        self._bound = serve.bind("127.0.0.1", port)
         self.url = self._bound.url
         self._server: Any = None
         self._ready = threading.Event()

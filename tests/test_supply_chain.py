@@ -26,6 +26,11 @@ pytestmark = pytest.mark.skipif(not CI.is_dir(), reason="this is an sdist: it ha
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCKED = {
     "requirements.lock": PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["test"],
+    "container.lock": [
+        *PROJECT["project"]["dependencies"],
+        *PROJECT["project"]["optional-dependencies"]["sandbox"],
+        *PROJECT["project"]["optional-dependencies"]["yaml"],
+    ],
     "release.lock": PROJECT["dependency-groups"]["release"],
     "audit.lock": PROJECT["dependency-groups"]["audit"],
 }

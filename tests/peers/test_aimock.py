@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from support_cli import picture
-from support_peers import KEY, Customer, Peer, installed
+from support_installing import from_npm, script
+from support_peers import KEY, Customer, Peer
 
 pytestmark = pytest.mark.peers
 
@@ -44,7 +45,7 @@ def _fixtures() -> list[dict[str, Any]]:
 @pytest.fixture(scope="session")
 def package() -> Path:
     """Return the folder that aimock is installed in."""
-    return installed("@copilotkit/aimock", VERSION)
+    return from_npm("@copilotkit/aimock", VERSION)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def server(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder = tmp_path_factory.mktemp("aimock")
     (folder / "fixtures.json").write_text(json.dumps({"fixtures": _fixtures()}), encoding="utf-8")
     words = ("-p", "{port}", "-h", "127.0.0.1", "-f", "fixtures.json", "--validate-on-load", "--strict")
-    with Peer(package, "llmock", words, folder, AIMOCK_API_KEYS=KEY) as peer:
+    with Peer((*script(package, "llmock"), *words), folder, AIMOCK_API_KEYS=KEY) as peer:
         yield peer
 
 
@@ -171,3 +172,45 @@ def test_a_lost_answer(wan: Customer, aimock: Peer, prompt: str) -> None:
     assert len(arrived(aimock)) == 1
     assert not wan.machine.files()
     assert [task["state"] for task in wan.machine.tasks()] == ["unknown"]
+
+
+# aimock's own flags for chaos: each request meets one of these by chance, so what is claimed holds whatever comes.
+FLAGS = {"ratelimit": "0.3", "disconnect": "0.2", "malformed": "0.15", "drop": "0.1"}
+ASSETS = 12
+
+
+@pytest.fixture
+def stormy(package: Path, tmp_path: Path) -> Iterator[Peer]:
+    """Return aimock with every chaos flag."""
+    folder = tmp_path / "stormy"
+    folder.mkdir()
+    (folder / "fixtures.json").write_text(json.dumps({"fixtures": _fixtures()[-1:]}), encoding="utf-8")
+    chaos = [word for name, rate in FLAGS.items() for word in (f"--chaos-{name}", rate)]
+    words = ("-p", "{port}", "-h", "127.0.0.1", "-f", "fixtures.json", *chaos)
+    with Peer((*script(package, "llmock"), *words), folder) as peer:
+        yield peer
+
+
+def test_a_storm(stormy: Peer, customer: Callable[[Peer], Customer]) -> None:
+    """Under all chaos flags each order is taken once at most, and each asset ends as aimock's journal says."""
+    wan = customer(stormy)
+    assets = "\n".join(f'[[asset]]\nid = "a{n}"\nprompt = "crane number {n}."\n' for n in range(ASSETS))
+    defaults = '[defaults]\nprovider = "openai"\nmodel = "gpt-image-1"\noutput = "out/{id}{ext}"\n'
+    (wan.machine.work / "assets.toml").write_text(f"{defaults}\n{assets}", encoding="utf-8")
+    ran = wan.machine.run("render", "assets.toml", "--json", "--jobs", str(ASSETS), "--yes")
+    bought: dict[str, list[str]] = {}
+    for request in arrived(stormy):
+        chaos = request["response"].get("chaosAction") or "none"
+        if chaos != "rateLimit":
+            bought.setdefault(request["body"]["messages"][0]["content"], []).append(chaos)
+    assert all(len(taken) == 1 for taken in bought.values()), bought
+    expected = {}
+    for n in range(ASSETS):
+        (taken,) = bought.get(f"crane number {n}.", ["refused"])
+        expected[f"a{n}"] = {"none": "succeeded", "refused": "rate_limited"}.get(taken, "outcome_unknown")
+    ended = {task["prompt"]: (task["error"] or {"code": task["state"]})["code"] for task in ran.json["tasks"]}
+    assert ended == {f"crane number {name[1:]}.": how for name, how in expected.items()}, ran
+    good = [name for name, how in expected.items() if how == "succeeded"]
+    assert sorted(path.stem for path in wan.machine.work.glob("out/*")) == sorted(good)
+    unknown = "outcome_unknown" in expected.values()
+    assert ran.code in ({9} if unknown else {0} if len(good) == ASSETS else {6, 11})

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from support_cli import picture
-from support_peers import Customer, Peer, installed
+from support_installing import from_npm, script
+from support_peers import Customer, Peer
 
 pytestmark = pytest.mark.peers
 
@@ -29,7 +30,7 @@ def package() -> Path:
     """Return the folder that Prism is installed in."""
     if not DESCRIPTION.is_file():
         pytest.skip(f"{DESCRIPTION} is not there, so Prism has nothing to judge by")
-    return installed("@stoplight/prism-cli", VERSION)
+    return from_npm("@stoplight/prism-cli", VERSION)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,8 @@ def prism(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     description = json.loads(DESCRIPTION.read_text(encoding="utf-8"))
     description["paths"] = {f"/v1{path}": what for path, what in description["paths"].items()}
     (folder / "openai.json").write_text(json.dumps(description), encoding="utf-8")
-    with Peer(package, "prism", ("mock", "-p", "{port}", "-h", "127.0.0.1", "openai.json", "--errors"), folder) as peer:
+    words = ("mock", "-p", "{port}", "-h", "127.0.0.1", "openai.json", "--errors")
+    with Peer((*script(package, "prism"), *words), folder) as peer:
         yield peer
 
 

@@ -184,6 +184,7 @@ BAD: dict[str, list[Any]] = {
     "modelverse": [
         [], {}, {"model": "wan2.7-image"}, {"model": "x", "prompt": "p"},
         {"model": "wan2.7-image", "prompt": "p", "response_format": "url"},
+        {"model": "wan2.7-image", "image": ""}, {"model": "wan2.7-image", "prompt": ""},
         {"model": "wan2.7-image", "prompt": "p", "n": 5}, {"model": "wan2.7-image", "prompt": "p", "n": "1"},
         {"model": "wan2.7-image", "prompt": "p", "size": "2k"}, {"model": "wan2.7-image", "images": []},
         {"model": "wan2.7-image", "prompt": "p", "n": 13, "enable_sequential": True},
@@ -203,12 +204,13 @@ BAD: dict[str, list[Any]] = {
         {"model": "gpt-image-1", "prompt": "p", "seed": 1}, {"model": "gpt-image-1", "prompt": "p", "quality": "hd"},
         {"model": "dall-e-3", "prompt": "p", "n": 2}, {"model": "dall-e-2", "prompt": "p", "style": "vivid"},
         {"model": "my-model", "prompt": "p", "size": "640*480"},
-        {"prompt": "p", "stream": True},
+        {"prompt": "p", "stream": True}, {"prompt": "p", "background": "auto"},
     ],
     "toapis": [
         [], {}, {"model": "wan-2-7-video", "input": {"prompt": "p"}}, {"model": "wan2.6"},
         {"model": "wan-2-7-video", "mode": "text-to-video", "input": {"prompt": "p", "duration": "5"}},
         {"model": "wan2.6", "mode": "text-to-video", "input": {"prompt": "p"}},
+        {"model": "wan2.6", "prompt": "p", "aspect_ratio": None},
         {"model": "wan2.6", "prompt": "p", "duration": 6}, {"model": "wan2.6", "prompt": "p", "resolution": "720P"},
         {"model": "wan2.6", "prompt": "p", "image_urls": ["https://example.com/a.png"], "aspect_ratio": "16:9"},
         {"model": "wan-2-7-video", "mode": "text-to-video", "input": {"prompt": "p"}, "prompt": "p"},

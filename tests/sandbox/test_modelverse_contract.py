@@ -428,4 +428,6 @@ def test_unknown_paths_and_methods(sandbox: Sandbox) -> None:
     for path in ("/nothing", "/images/edits", "/tasks/submit/"):
         refused(sandbox.send("POST", path), 404, "not_found")
     for method_path in ("GET /images/generations", "GET /tasks/submit", "POST /tasks/status", "DELETE /tasks/status"):
-        refused(sandbox.send(*method_path.split()), 405, "method_not_allowed")
+        answer = sandbox.send(*method_path.split())
+        refused(answer, 405, "method_not_allowed")
+        assert answer.headers["allow"] == {"GET": "POST", "POST": "GET", "DELETE": "GET"}[method_path.split()[0]]

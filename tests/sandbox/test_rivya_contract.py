@@ -401,4 +401,6 @@ def test_unknown_things(sandbox: Sandbox) -> None:
     for path in ("/generations/task_nobody", "/generations/..", "/files/file_nobody", "/nothing", "/generations/"):
         refused(sandbox.send("GET", path), 404, "not_found")
     for method_path in ("GET /generations", "DELETE /generations/task_x", "DELETE /files/x", "POST /credits"):
-        refused(sandbox.send(*method_path.split()), 405, "method_not_allowed")
+        answer = sandbox.send(*method_path.split())
+        refused(answer, 405, "method_not_allowed")
+        assert answer.headers["allow"] == {"GET": "POST", "POST": "GET", "DELETE": "GET"}[method_path.split()[0]]

@@ -237,6 +237,7 @@ def test_other_refusals(sandbox: Sandbox) -> None:
     refused(sandbox.send("GET", "/videos/generations/task_x"), 404, 404, "not_found_error")
     refused(sandbox.send("GET", "/nothing"), 404, 404, "not_found_error")
     refused(sandbox.send("GET", "/videos/generations"), 405, "method_not_allowed")
+    assert sandbox.send("GET", "/videos/generations").headers["allow"] == "POST"
     refused(sandbox.send("POST", "/chat/completions", json={}), 400, "invalid_api_type", "", "invalid apitype: -1")
 
 

@@ -100,8 +100,8 @@ def handle(request: httpx.Request, world: World) -> httpx.Response:
     try:
         return _route(request, world)
     except RefusedError as refused:
-        status, body = refused.args
-        return httpx.Response(status, json=body)
+        status, body, *headers = refused.args
+        return httpx.Response(status, headers=dict(*headers), json=body)
 
 
 def _route(request: httpx.Request, world: World) -> httpx.Response:
@@ -109,7 +109,7 @@ def _route(request: httpx.Request, world: World) -> httpx.Response:
         refuse(404, "not_found", f"no such endpoint: {request.url.path}")
     method, answer = _ROUTES[request.url.path]
     if request.method != method:
-        refuse(405, "method_not_allowed", f"{request.url.path} answers {method} only")
+        refuse(405, "method_not_allowed", f"{request.url.path} answers {method} only", Allow=method)
     if request.headers.get("authorization") != f"Bearer {KEY}":
         refuse(401, "auth_error", "the API key is missing or not known")
     return httpx.Response(200, json=answer(request, world))

@@ -6,7 +6,7 @@ import json
 import secrets
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 if TYPE_CHECKING:
     import httpx
@@ -16,22 +16,31 @@ KEY = "sk-sandbox"
 
 
 class RefusedError(Exception):
-    """A refusal: `args` are the HTTP status and the body."""
+    """A refusal: `args` are the HTTP status and the body, and headers where there are any."""
 
 
 class Strict(BaseModel):
-    """A body that takes nothing it does not name."""
+    """A body that takes nothing it does not name, and no null."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_null(cls, sent: Any) -> Any:
+        for name, value in sent.items() if isinstance(sent, dict) else ():
+            if value is None:
+                message = f"{name}: null is not taken, leave it out"
+                raise ValueError(message)
+        return sent
 
 
 Body = TypeVar("Body", bound=Strict)
 
 
-def refuse(status: int, code: str, message: str) -> NoReturn:
+def refuse(status: int, code: str, message: str, **headers: str) -> NoReturn:
     """Refuse in the gateway's own error shape, whose `param` holds the request id [2.6]."""
     error = {"message": message, "type": "invalid_request_error", "code": code, "param": request_id()}
-    raise RefusedError(status, {"error": error})
+    raise RefusedError(status, {"error": error}, headers)
 
 
 def refuse_input(message: str) -> NoReturn:

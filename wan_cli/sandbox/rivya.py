@@ -76,9 +76,9 @@ def handle(request: httpx.Request, world: World) -> httpx.Response:
     try:
         return _route(request, world)
     except RefusedError as refused:
-        status, code, message = refused.args
+        status, code, message, headers = refused.args
         error = {"code": code, "message": message, "requestId": f"req_{secrets.token_hex(12)}"}
-        return httpx.Response(status, json={"error": error})
+        return httpx.Response(status, headers=headers, json={"error": error})
 
 
 def _route(request: httpx.Request, world: World) -> httpx.Response:
@@ -87,7 +87,7 @@ def _route(request: httpx.Request, world: World) -> httpx.Response:
         if match is None:
             continue
         if request.method != method:
-            refuse(405, "method_not_allowed", f"{request.url.path} answers {method} only")
+            refuse(405, "method_not_allowed", f"{request.url.path} answers {method} only", Allow=method)
         if needs_key:
             _check_key(request)
         return httpx.Response(200, json=answer(request, world, *match.groups()))

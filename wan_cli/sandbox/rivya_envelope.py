@@ -12,7 +12,7 @@ KEY = "rvya_sk_sandbox"
 
 
 class RefusedError(Exception):
-    """A refusal: `args` are the HTTP status, the code and the message of the error envelope."""
+    """A refusal: `args` are the HTTP status, the code and the message of the error envelope, and headers."""
 
 
 class Strict(BaseModel):
@@ -30,9 +30,9 @@ class Strict(BaseModel):
             refuse_input(f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}")
 
 
-def refuse(status: int, code: str, message: str) -> NoReturn:
+def refuse(status: int, code: str, message: str, **headers: str) -> NoReturn:
     """Raise RefusedError."""
-    raise RefusedError(status, code, message)
+    raise RefusedError(status, code, message, headers)
 
 
 def refuse_input(message: str) -> NoReturn:

@@ -43,8 +43,8 @@ def handle(request: httpx.Request, world: World) -> httpx.Response:
     try:
         response = httpx.Response(200, json=_route(request, world))
     except RefusedError as refused:
-        status, body = refused.args
-        response = httpx.Response(status, json=body)
+        status, body, *headers = refused.args
+        response = httpx.Response(status, headers=dict(*headers), json=body)
     response.headers.update(_limits(request, world))
     return response
 
@@ -69,7 +69,7 @@ def _route(request: httpx.Request, world: World) -> dict[str, Any]:
         if match is None:
             continue
         if request.method != method:
-            refuse(405, "method_not_allowed", f"{request.url.path} answers {method} only")
+            refuse(405, "method_not_allowed", f"{request.url.path} answers {method} only", Allow=method)
         if request.headers.get("authorization") != f"Bearer {KEY}":
             refuse(401, "authentication_error", "the API key is missing or not known", "authentication_error")
         return answer(request, world, *match.groups())
