@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import wan_cli
+from wan_cli.extras import REQUIREMENTS, install
 from wan_cli.registry import BUILTIN
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -95,3 +96,10 @@ def test_the_top_level_is_tidy() -> None:
         pytest.skip("this is no git checkout, so what is kept is not known")
     top = {name.partition("/")[0] for name in listed.split("\0") if name}
     assert {name for name in top if not name.startswith(".")} == TOP
+
+
+def test_install_commands_name_what_the_extras_bring() -> None:
+    """What an error says to install is what pyproject.toml has for that extra, and no project of that name on PyPI."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert all(extras[extra] == [needed] for extra, needed in REQUIREMENTS.items())
+    assert install("video") == "python -m pip install 'av>=15'"

@@ -99,7 +99,7 @@ def test_without_the_extra_nothing_is_sent(studio: Cli) -> None:
     """A clip as a frame and a poster need the extra: exit 3 with the command that brings it, also in a dry run."""
     frame = ("generate", "on", "--first-frame", "clip.mp4", "-p", "rivya", "--sandbox")
     for words in (frame, (*frame, "--dry-run"), ("generate", "a fox", *VIDEO, "-p", "rivya", "--sandbox", "--poster")):
-        refused(studio.run(*words), 3, "PyAV", "pip install 'wan-cli[video]'")
+        refused(studio.run(*words), 3, "PyAV", "python -m pip install 'av>=15'")
     assert studio.run("wait", "--poster", "--sandbox").code == 3
     assert studio.run("generate", "on", "--first-frame", "a.png", "-p", "rivya", "--dry-run").code == 0
     assert studio.files() == ["a.png", "clip.mp4"]
@@ -238,7 +238,7 @@ def test_a_manifest_without_the_extra(studio: Cli, row: int, said: str) -> None:
     """A poster, or a clip that is not there yet, needs the extra before anything of the manifest is bought."""
     rows = [{**CLIPS[0], "poster": False}, CLIPS[1]] if row else CLIPS[:1]
     assets(studio, *rows)
-    refused(studio.run(*RENDER), 3, said, "pip install 'wan-cli[video]'")
+    refused(studio.run(*RENDER), 3, said, "python -m pip install 'av>=15'")
 
 
 @pytest.mark.usefixtures("without")

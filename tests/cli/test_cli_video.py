@@ -323,5 +323,5 @@ def test_without_the_extra(cli: Cli, monkeypatch: pytest.MonkeyPatch, provider: 
     )
     ran = cli.run(*MODES["text"], *SHORT, "-p", provider, "--sandbox")
     assert (ran.code, ran.said("charged")) == (3, "no")
-    assert ran.said("hint") == "pip install 'wan-cli[video]'"
+    assert ran.said("hint") == "python -m pip install 'av>=15'"
     assert cli.files() == []

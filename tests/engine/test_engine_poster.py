@@ -87,5 +87,5 @@ def test_no_poster_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (tmp_path / "clip.mp4").write_bytes(b"\0\0\0\x18ftypisom" + bytes(40))
     told(with_poster(WANTED, file), file, "clip.poster.jpg was not made: ")
     monkeypatch.setattr(films, "installed", lambda: False)
-    told(with_poster(WANTED, file), file, "PyAV is missing; pip install 'wan-cli[video]'")
+    told(with_poster(WANTED, file), file, "PyAV (the extra [video]) is missing; python -m pip install 'av>=15'")
     assert names(tmp_path) == ["clip.mp4"]

@@ -338,7 +338,7 @@ def test_yaml_is_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(ConfigInvalid) as caught:
         manifest(tmp_path, YAML, "yaml")
     assert caught.value.exit_code == 3
-    assert "wan-cli[yaml]" in caught.value.hint
+    assert "ruamel.yaml" in caught.value.hint
 
 
 def test_yaml_keeps_texts(tmp_path: Path) -> None:

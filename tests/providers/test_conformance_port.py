@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 pytest.register_assert_rewrite("conformance")
-pytest.importorskip("uvicorn", reason="uvicorn is not installed: pip install 'wan-cli[sandbox]'")
+pytest.importorskip("uvicorn", reason="uvicorn is not installed: python -m pip install 'uvicorn>=0.34'")
 
 from conformance import Candidate, Conformance, candidates, drawn, filmed  # noqa: E402 - after the lines above
 from test_conformance import at_openai  # noqa: E402

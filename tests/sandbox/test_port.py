@@ -230,7 +230,7 @@ def test_without_uvicorn(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serve, "find_spec", lambda _: None)
     ran = cli.run("sandbox")
     assert ran.code == 3
-    assert ran.said("hint") == "pip install 'wan-cli[sandbox]'"
+    assert ran.said("hint") == "python -m pip install 'uvicorn>=0.34'"
     with pytest.raises(ConfigInvalid):
         serve.bind("127.0.0.1", 0)
 
@@ -364,13 +364,13 @@ def test_a_video_without_its_extra(visit: Visit, monkeypatch: pytest.MonkeyPatch
     """An order that cannot be drawn is refused for good, and the message names the extra."""
 
     def refuse(*_: object) -> None:
-        message = "PyAV is missing; pip install 'wan-cli[video]'"
+        message = "PyAV (the extra [video]) is missing; python -m pip install 'av>=15'"
         raise NeedsExtraError(message)
 
     monkeypatch.setattr(CONTRACTS["rivya"], "handle", refuse)
     answer = visit("POST", "/rivya/api/v1/generations", b"{}")
     assert answer.status_code == 400
-    assert "wan-cli[video]" in answer.json()["error"]["message"]
+    assert "python -m pip install 'av>=15'" in answer.json()["error"]["message"]
 
 
 def test_nothing_but_requests(visit: Visit) -> None:

@@ -290,7 +290,7 @@ def test_a_video_shows_its_first_frame(streams: Make, tmp_path: Path, monkeypatc
     monkeypatch.setattr("wan_cli.media.film.installed", lambda: False)
     text = shown(streams, [path], Answers())
     assert text.startswith("warning: clip.mp4 cannot be shown: a look at a video needs PyAV")
-    assert text.endswith("pip install 'wan-cli[video]'\n")
+    assert text.endswith("python -m pip install 'av>=15'\n")
 
 
 HUGE = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x2e\xe0\0\0\x2e\xe0\x08\2\0\0\0\xde'\x1b\xa6\0\0\0\0IDAT5\xaf\x06\x1e"

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 from wan_cli.errors import ConfigInvalid
+from wan_cli.extras import install
 from wan_cli.text import one_line
 
 T = TypeVar("T")
@@ -22,7 +23,6 @@ _NONE = ("keyring.backends.fail", "keyring.backends.null")
 """Backends that keep nothing: the library's "there is none", and the one that switches it off."""
 _RECOMMENDED = 1
 """The priority from which the library recommends a backend; below are files in plain text (keyring 25, backend.py)."""
-EXTRA = "pip install 'wan-cli[keyring]'"
 
 
 class ExtraMissing(ConfigInvalid):
@@ -99,7 +99,7 @@ def _within(act: Callable[[Any], T], *, secret: str = "") -> T:
         try:
             keyring = import_module("keyring")
         except ImportError as error:
-            failures.append(ExtraMissing("the system's keyring needs an extra", hint=EXTRA))
+            failures.append(ExtraMissing("the system's keyring needs the extra [keyring]", hint=install("keyring")))
             failures[0].__cause__ = error
             return
         try:

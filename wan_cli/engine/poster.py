@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from wan_cli.extras import install
 from wan_cli.intake import read_regular
 from wan_cli.media import film
 from wan_cli.models import File, Target
@@ -36,7 +37,7 @@ def with_poster(target: Target, file: File | None) -> Postered | None:
     video = Path(file.path)
     path = film.poster_path(video)
     if not film.installed():
-        return Postered(file, (f"{path.name} was not made: PyAV is missing; {film.EXTRA}",))
+        return Postered(file, (f"{path.name} was not made: PyAV (the extra [video]) is missing; {install('video')}",))
     try:
         data = film.poster(video)
     except Exception as error:  # noqa: BLE001 - whatever a decoder makes of a file

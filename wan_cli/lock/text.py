@@ -33,7 +33,7 @@ def loads(text: str, name: str) -> dict[str, Entry]:
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         raise UsageError(f"{name}: not a lock of wan render", hint=f"move {name} away")
     if version > VERSION:
-        raise UsageError(f"{name}: written by a newer wan (format {version})", hint="pip install -U wan-cli")
+        raise UsageError(f"{name}: written by a newer wan (format {version})", hint="update wan")
     blocks = found.get("assets")
     if not isinstance(blocks, dict) or found.keys() != {"wan_lock", "assets"}:
         raise UsageError(f"{name}: not a lock of wan render", hint=f"move {name} away")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wan_cli.errors import ConfigInvalid, UsageError
+from wan_cli.extras import install
 from wan_cli.text import one_line
 
 MOST_BYTES = 8 * 1024 * 1024
@@ -29,7 +30,7 @@ def load(path: Path, text: str, at: Callable[[Path, int, str], UsageError]) -> t
         from ruamel.yaml import YAML
         from ruamel.yaml.error import YAMLError
     except ImportError as error:
-        raise ConfigInvalid(f"{path.name}: YAML needs an extra", hint="pip install 'wan-cli[yaml]'") from error
+        raise ConfigInvalid(f"{path.name}: YAML needs the extra [yaml]", hint=install("yaml")) from error
     if len(text) > MOST_BYTES:
         raise at(path, 0, f"larger than {MOST_BYTES >> 20} MiB; JSONL carries the same, and is read faster")
     if text.lstrip().startswith("%"):

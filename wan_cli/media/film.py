@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
 from wan_cli.errors import ConfigInvalid, FileInvalid, StateUnusable
+from wan_cli.extras import install
 from wan_cli.intake import digest_of, open_regular
 from wan_cli.media.formats import Sniffed
 from wan_cli.media.sniffing import MAX_PIXELS
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 Which = Literal["first", "last"]
 """Which frame of a video: the one that it begins or ends with."""
-
-EXTRA = "pip install 'wan-cli[video]'"
-"""The command that brings PyAV."""
 
 DEMUXERS = {
     "video/mp4": "mov", "video/quicktime": "mov", "video/webm": "matroska", "video/x-matroska": "matroska",
@@ -55,7 +53,7 @@ def installed() -> bool:
 def require(what: str) -> None:
     """Raise ``ConfigInvalid`` where the extra is missing; ``what`` is what needs it."""
     if not installed():
-        raise ConfigInvalid(f"{what} needs PyAV, which is not installed", hint=EXTRA)
+        raise ConfigInvalid(f"{what} needs PyAV (the extra [video]), which is not installed", hint=install("video"))
 
 
 def frame(path: Path, which: Which) -> Image:

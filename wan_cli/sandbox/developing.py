@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+from wan_cli.extras import install
 from wan_cli.sandbox.records import NeedsExtraError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _CORNER = 0.12  # of the shorter side: how round a cut-out picture's corners are
 def require_video() -> None:
     """Raise NeedsExtraError unless videos can be drawn here, that is, unless PyAV is installed."""
     if find_spec("av") is None:
-        message = "PyAV is missing; pip install 'wan-cli[video]'"
+        message = f"PyAV (the extra [video]) is missing; {install('video')}"
         raise NeedsExtraError(message)
 
 

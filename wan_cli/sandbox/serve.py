@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wan_cli.errors import ConfigInvalid, StateUnusable, UsageError
+from wan_cli.extras import install
 
 if TYPE_CHECKING:
     from wan_cli.sandbox.faults import Fault
@@ -47,7 +48,7 @@ def bind(host: str, port: int) -> Bound:
     Raises ``ConfigInvalid`` where uvicorn is missing, ``UsageError`` where the address is not ours or is taken.
     """
     if find_spec("uvicorn") is None:
-        raise ConfigInvalid("the sandbox on a port needs uvicorn", hint="pip install 'wan-cli[sandbox]'")
+        raise ConfigInvalid("the sandbox on a port needs uvicorn (the extra [sandbox])", hint=install("sandbox"))
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         listening = socket.create_server((host, port), family=family)

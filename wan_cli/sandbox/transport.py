@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import httpx
 
 from wan_cli.errors import ConfigInvalid
+from wan_cli.extras import install
 from wan_cli.sandbox import dashscope, dashscope_uploads, modelverse, openai, rivya, toapis, yunwu
 from wan_cli.sandbox.faulty import Answer, DroppedError, Faulty
 from wan_cli.sandbox.refusals import oss_refusal
@@ -101,7 +102,7 @@ class InProcess(httpx.AsyncBaseTransport):
             raise httpx.ReadError(message, request=request) from dropped
         except NeedsExtraError as missing:
             # As certain as a refused connection: the order was not accepted, and asking again cannot help.
-            error = ConfigInvalid(f"the sandbox cannot draw videos: {missing}", hint="pip install 'wan-cli[video]'")
+            error = ConfigInvalid(f"the sandbox cannot draw videos: {missing}", hint=install("video"))
             raise NotSent(error, final=True) from missing
         response = answer.response if answer.cut is None else _cut(answer, answer.cut)
         response.request = request

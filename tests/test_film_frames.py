@@ -155,7 +155,7 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigInvalid, match="a look needs PyAV") as caught:
         films.require("a look")
     assert caught.value.exit_code == 3
-    assert caught.value.hint == "pip install 'wan-cli[video]'"
+    assert caught.value.hint == "python -m pip install 'av>=15'"
 
 
 def test_a_poster_is_the_first_frame(clip: Path) -> None:

@@ -1,0 +1,15 @@
+"""What each optional extra brings, and the command that installs it.
+
+The command names the library and not the extra: on PyPI ``wan-cli`` is somebody else's project, so a command with that
+name would bring theirs to whoever runs ``wan`` from a checkout or a single file.
+"""
+
+REQUIREMENTS = {
+    "sandbox": "uvicorn>=0.34", "video": "av>=15", "keyring": "keyring>=25.5", "yaml": "ruamel.yaml>=0.18.6",
+}  # fmt: skip
+"""As ``pyproject.toml`` has them."""
+
+
+def install(extra: str) -> str:
+    """Return the command that installs what an extra brings."""
+    return f"python -m pip install '{REQUIREMENTS[extra]}'"
