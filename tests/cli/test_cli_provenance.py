@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -553,3 +555,16 @@ def test_like_a_hidden_negative(live: Cli) -> None:
     ran = live.run("generate", "an owl", "--like", "a.png", "--dry-run")
     assert ran.code == 0, ran.err
     assert "--param negative_prompt (not stored)" in ran.said("warning")
+
+
+def test_inspect_shows_what_it_looked_at(live: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--preview is told of every file that can be read, also of one that nothing is known of; not with -q or --json."""
+    asked: list[list[str]] = []
+    show: Callable[..., None] = lambda _streams, paths, *, cwd: asked.append([os.path.relpath(p, cwd) for p in paths])  # noqa: E731
+    monkeypatch.setattr("wan_cli.ui.preview.preview", show)
+    assert live.run(*RV, "-o", "fox.png").code == 0
+    live.write("mine.png", picture(64, 64))
+    assert live.run("inspect", "fox.png", "mine.png", "none.png", "--preview").code == 2
+    assert live.run("inspect", "fox.png", "--preview", "-q").code == 0
+    assert live.run("inspect", "fox.png", "--preview", "--json").code == 0
+    assert asked == [["fox.png", "mine.png"]]

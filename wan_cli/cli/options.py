@@ -126,7 +126,7 @@ class Saving(Options):
 class Looking(Options):
     """Whether results are shown on the terminal."""
 
-    preview: Annotated[bool, typer.Option("--preview", help="Show the results on the terminal.")] = False
+    preview: Annotated[bool, typer.Option("--preview", help="Show the pictures on the terminal.")] = False
 
 
 @dataclass(init=False, eq=False, repr=False)

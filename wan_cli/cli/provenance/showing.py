@@ -14,30 +14,20 @@ from wan_cli.ui.messages import say_error
 from wan_cli.ui.tables import table
 
 if TYPE_CHECKING:
+    from wan_cli.cli.commands.inspect import Inspecting
     from wan_cli.cli.context import App
-    from wan_cli.cli.options import Talk
 
 COLUMNS = ("file", "source", "provider", "model", "program", "size", "seed", "made", "task", "prompt")
 """What is shown of each file without a terminal, a row a file."""
 
 
-def show(app: App, names: Sequence[str], options: Talk) -> int:
+def show(app: App, names: Sequence[str], options: Inspecting) -> int:
     """Say of each file what made it. One that nothing is known of is exit 2; the others are shown all the same."""
     app.use(sandbox=options.sandbox, quiet=options.quiet)
     if not names:
         raise UsageError("which FILE?", hint="wan inspect --help")
-    found: list[Origin] = []
-    errors: list[WanError] = []
-    for name in names:
-        try:
-            origin = look(app, name)
-        except FileInvalid as error:
-            errors.append(error)
-            continue
-        if origin.source:
-            found.append(origin)
-        else:
-            errors.append(_unknown(origin))
+    seen, errors = _looked(app, names)
+    found = [one for one in seen if one.source]
     code = errors[0].exit_code if errors else 0
     if app.say_json == "json":
         tasks = [
@@ -52,7 +42,26 @@ def show(app: App, names: Sequence[str], options: Talk) -> int:
             app.talk(f"{one_line(one.name)}: {one_line(note)}")
     for fault in errors:
         say_error(app.streams, fault)
+    if options.preview and not options.quiet:
+        from wan_cli.ui.preview import preview
+
+        preview(app.streams, [str(app.cwd / one.name) for one in seen], cwd=str(app.cwd))
     return code
+
+
+def _looked(app: App, names: Sequence[str]) -> tuple[list[Origin], list[WanError]]:
+    """Look at every file; return what was found of those that can be read, and what is wrong with each that is."""
+    seen: list[Origin] = []
+    errors: list[WanError] = []
+    for name in names:
+        try:
+            seen.append(look(app, name))
+        except FileInvalid as error:
+            errors.append(error)
+        else:
+            if not seen[-1].source:
+                errors.append(_unknown(seen[-1]))
+    return seen, errors
 
 
 def _unknown(origin: Origin) -> WanError:
