@@ -167,6 +167,8 @@ Terminal:
 
   NO_COLOR FORCE_COLOR  no colours; colours without a terminal
   TERM=dumb CI          plain lines instead of a live board; with CI no questions either
+  TERM COLORTERM TERM_PROGRAM LC_TERMINAL TMUX STY SSH_TTY SSH_CONNECTION
+                        which terminal it is: what --preview may use, and how long an answer may take
   COLUMNS               the width, where it is not the terminal's
 
 The system's:

@@ -32,7 +32,7 @@ def inside_multiplexer(env: Mapping[str, str]) -> bool:
 
 def asked(stream: TextIO, env: Mapping[str, str], *, clock: Callable[[], float] = time.monotonic) -> Answers:
     """Return what the terminal behind ``stream`` says; nothing where it cannot be asked. Raises nothing."""
-    if env.get("TERM_PROGRAM") == "Apple_Terminal" or env.get("TERM", "").startswith(_MUTE):
+    if os.name != "posix" or env.get("TERM_PROGRAM") == "Apple_Terminal" or env.get("TERM", "").startswith(_MUTE):
         return Answers()
     patience = PATIENCE_FAR_S if env.get("SSH_CONNECTION") or env.get("SSH_TTY") else PATIENCE_S
     try:
@@ -41,7 +41,7 @@ def asked(stream: TextIO, env: Mapping[str, str], *, clock: Callable[[], float] 
             if found.sixel and not found.kitty:
                 found = replace(found, colours=understood(_exchange(terminal, REGISTERS, patience, clock)).colours)
             return found
-    except (OSError, ValueError, ImportError):  # ImportError: Windows has no termios
+    except (OSError, ValueError):
         return Answers()
 
 
