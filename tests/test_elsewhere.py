@@ -29,8 +29,9 @@ POSIX_ONLY = {
 }  # fmt: skip
 """What the os module of Windows does not have (docs.python.org, "os")."""
 GUARDED = {
-    "config/private.py": {"getuid"}, "cli/provenance/locks.py": {"getuid"}, "config/settings.py": {"getuid", "geteuid"}, "ledger/folder.py": {"geteuid"},
-    "cli/doctor/state.py": {"geteuid"}, "publish.py": {"fchmod"}, "ui/preview/asking.py": {"O_CLOEXEC", "O_NOCTTY", "ttyname", "getpgrp"},
+    "config/private.py": {"getuid"}, "cli/provenance/locks.py": {"getuid"}, "publish.py": {"fchmod"},
+    "config/settings.py": {"getuid", "geteuid"}, "ledger/folder.py": {"geteuid"}, "cli/doctor/state.py": {"geteuid"},
+    "ui/preview/asking.py": {"O_CLOEXEC", "O_NOCTTY", "ttyname", "getpgrp"},
 }  # fmt: skip
 """Where some of it is used all the same, behind ``os.name == "posix"`` or ``hasattr``."""
 
