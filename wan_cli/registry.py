@@ -71,14 +71,26 @@ def knows(name: str) -> bool:
 @functools.cache
 def document(name: str) -> Mapping[str, Any]:
     """Return the TOML document of a provider that comes with wan or is installed. Raises ``KeyError``."""
-    import pkgutil  # importlib.resources takes four times as long to load, and completion feels it
     import tomllib
+
+    return tomllib.loads(_text(name))
+
+
+def title(name: str) -> str:
+    """Return a provider's name as people write it. Raises ``KeyError``."""
+    import tomllib
+
+    head, _, _ = _text(name).partition("\n[")  # of six documents the rest costs as much as importing typer
+    return str(tomllib.loads(head)["title"])
+
+
+def _text(name: str) -> str:
+    import pkgutil  # importlib.resources takes four times as long to load, and completion feels it
 
     package, module = "wan_cli.providers", ""
     if name not in BUILTIN:
         package, _, module = installed()[name].module.rpartition(".")
-    text = pkgutil.get_data(package or module, f"{name}.toml") or b""
-    return tomllib.loads(text.decode())
+    return (pkgutil.get_data(package or module, f"{name}.toml") or b"").decode()
 
 
 @functools.cache

@@ -44,7 +44,7 @@ def providers(incomplete: str) -> list[tuple[str, str]]:
     from wan_cli import registry
 
     before, comma, begun = incomplete.rpartition(",")
-    titles = {name: str(registry.document(name)["title"]) for name in registry.BUILTIN}
+    titles = {name: registry.title(name) for name in registry.BUILTIN}
     titles |= {name: f"speaks like {table.get('contract', name)}" for name, table in _own_providers().items()}
     said = set(before.split(","))
     return [

@@ -6,8 +6,6 @@ file is private like the rest of the folder, and whatever in it is not what the 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,6 +45,8 @@ class Gateway:
 
 def save(state: Path, gateway: Gateway) -> Path:
     """Keep what was learnt, in place of what was before. Raises ``OSError``."""
+    import json
+
     document = {
         "wan": 1, "provider": gateway.provider, "base_url": gateway.base_url, "at": gateway.at,
         "facts": dict(gateway.facts), "how": dict(gateway.how),
@@ -58,6 +58,8 @@ def save(state: Path, gateway: Gateway) -> Path:
 
 def load(state: Path, provider: str, base_url: str) -> Gateway | None:
     """Return what is known of a gateway; ``None`` where nothing is, or the file cannot be used."""
+    import json
+
     path = _path(state, provider, base_url)
     try:
         told = json.loads(read_private(path)) if path.is_file() else None
@@ -86,4 +88,6 @@ def _items(value: Any) -> list[tuple[str, Any]]:
 
 
 def _path(state: Path, provider: str, base_url: str) -> Path:
+    import hashlib
+
     return state / FOLDER / f"{hashlib.sha256(f'{provider} {base_url}'.encode()).hexdigest()[:24]}.json"

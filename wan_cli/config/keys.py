@@ -7,10 +7,8 @@ the origin it was set for, and stands behind both. No flag takes a key's value.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import shlex
-import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -93,6 +91,8 @@ def origin_of(url: str) -> str:
 
 def is_loopback(host: str) -> bool:
     """Tell whether a host is this machine."""
+    import ipaddress
+
     if host.lower() == "localhost" or host.lower().endswith(".localhost"):
         return True
     try:
@@ -158,6 +158,8 @@ def checked_base(base_url: str, source: str, *, allow_http: bool) -> str:
 
 def _split_base(base_url: str) -> tuple[SplitResult, str | None]:
     """Take a base URL apart; the host is ``None`` where it is not plainly one."""
+    import ipaddress
+
     nothing = urlsplit("")
     if not (base_url.isascii() and base_url.isprintable()) or any(char in base_url for char in " \\@?#"):
         return nothing, None
@@ -243,6 +245,8 @@ def read_key_file(path: Path) -> str:
 
 def run_key_command(command: list[str]) -> str:
     """Run the user's own key command and return the first line it prints."""
+    import subprocess
+
     try:
         done = subprocess.run(  # noqa: S603 - the user's own file names it; no shell takes part
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=KEY_COMMAND_S, check=True, text=True

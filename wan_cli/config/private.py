@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,6 +40,8 @@ def write_private(path: Path, text: str) -> None:
 
     Folders that are missing are made (0700). Raises ``OSError``.
     """
+    import tempfile
+
     for folder in (path.parent.parent, path.parent):  # a mode is for the last folder that is made only
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)  # 0600, a new name, no link

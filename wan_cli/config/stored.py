@@ -7,8 +7,6 @@ The data folder is neither the configuration (which people put under version con
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -84,6 +82,8 @@ def keep(provider: str, origin: str, key: str, *, store: Store, backend: str = "
 
     One that is in the keyring stays there when the new one goes into the file.
     """
+    import json
+
     place = folder()
     if place is None:
         raise ConfigInvalid("there is no home folder, so no place for a key", hint="wan help environment")
@@ -135,6 +135,8 @@ def every(provider: str | None = None) -> Iterator[Stored]:
 
 def _name(provider: str, origin: str) -> str:
     """Return a file's name: origins, and the names of installed providers, have characters that no file's name has."""
+    import hashlib
+
     plain = re.sub(r"[^a-z0-9_-]", "_", provider.casefold())[:32]
     return f"{plain}-{hashlib.sha256(f'{provider} {origin}'.encode()).hexdigest()[:16]}.json"
 
@@ -149,6 +151,8 @@ def _entry(path: Path) -> Stored:
 
 
 def _document(path: Path, text: str) -> dict[str, Any]:
+    import json
+
     try:
         told = json.loads(text)
     except (ValueError, RecursionError):
