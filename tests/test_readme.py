@@ -161,12 +161,11 @@ def test_commands_print_what_is_shown(block: Block, folder: Path, tmp_path: Path
 
 
 def test_the_workflow_runs_twice_and_buys_once(folder: Path, tmp_path: Path) -> None:
-    """The script of the first workflow succeeds, and when the job is started again it buys nothing.
+    """The script of the page's workflow succeeds, and when the job is started again it buys nothing.
 
-    The others are those of ``wan render``: ``tests/e2e/test_recipes.py`` runs them.
+    Those of ``.github/recipes`` are run by ``tests/e2e/test_recipes.py``.
     """
-    block, *others = _of("yaml")
-    assert all("wan render assets.toml" in other.text for other in others)
+    (block,) = _of("yaml")
     (step,) = re.findall(r"- run: \|\n((?: {10}.*\n)+)", block.text)
     (folder / "prompts").mkdir()
     (folder / "prompts" / "hero.txt").write_text("a lighthouse at dawn, wide shot\n", encoding="utf-8")
@@ -224,9 +223,20 @@ def test_the_table_of_providers_is_the_catalogue() -> None:
     assert _between("providers") == rows
 
 
-def test_the_table_of_exit_codes_is_the_help_topic() -> None:
-    """Codes and meanings are those of ``wan help exit-codes``."""
-    assert _between("exit codes") == [f"| {code} | {text} |" for code, text in EXIT_CODES.items()]
+def test_the_table_of_exit_codes_has_each_once() -> None:
+    """Every exit code of ``wan help exit-codes`` stands in one row of the page's table, and no other."""
+    table = TEXT.partition("| exit code |")[2].partition("\n\n")[0]
+    codes = [int(code) for row in re.findall(r"(?m)^\| ([\d, ]+) \|", table) for code in row.split(",")]
+    assert sorted(codes) == sorted(EXIT_CODES)
+
+
+def test_every_extra_is_one() -> None:
+    """The extras of the page are the package's: those for users all, and each is what a line of the page installs."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    shown = re.findall(r"(?m)^\| `\[(\w+)\]` \|", TEXT)
+    assert set(shown) == {"video", "keyring", "yaml", "sandbox"} <= extras.keys()
+    for named in re.findall(r"pip install (?:-e )?'\.\[([\w,]+)\]'", TEXT):
+        assert set(named.split(",")) <= extras.keys()
 
 
 def test_every_command_is_shown_and_no_other() -> None:
@@ -234,6 +244,10 @@ def test_every_command_is_shown_and_no_other() -> None:
     named = set(re.findall(r"(?:`|\$ |\| |\n)wan ([a-z]+)\b", TEXT))
     assert named == set(COMMANDS)
     assert set(re.findall(r"`wan help ([a-z-]+)`", TEXT)) <= set(TOPICS)
+
+
+OF_OTHERS = {"--fail-with-body", "--from", "--rm", "--userns"}
+"""Options of curl, uvx and podman on the page."""
 
 
 def _options() -> set[str]:
@@ -244,8 +258,7 @@ def _options() -> set[str]:
     commands = [group, *(group.get_command(context, name) for name in COMMANDS)]
     parameters = [parameter for command in commands if command for parameter in command.params]
     own = {option for parameter in parameters for option in [*parameter.opts, *parameter.secondary_opts]}
-    others = {"--fail-with-body", "--cached", "--quiet", "--rebase", "--allow-empty", "--no-edit"}
-    return own | others  # of curl and git
+    return own | OF_OTHERS
 
 
 def test_every_option_exists() -> None:
@@ -313,8 +326,24 @@ def test_links_and_files_exist() -> None:
         assert "NAME" in name or (ROOT / name).exists(), name
 
 
+def test_what_is_written_by_hand_is_there() -> None:
+    """Every link and folder of ``tests/README.md`` exists, and so does each file that stands for a library."""
+    page = (ROOT / "tests" / "README.md").read_text(encoding="utf-8")
+    for name in re.findall(r"\]\((?!https?:)([^)#]+)\)", page):
+        assert (ROOT / "tests" / name).is_file(), name
+    for name in re.findall(r"(?m)^\| (`[a-z0-9_]+/`[^|]*) \|", page):
+        assert all((ROOT / "tests" / folder).is_dir() for folder in re.findall(r"`([a-z0-9_]+/)`", name)), name
+    rows = re.findall(r"(?m)^\| (.+?) \|", page.partition("## Written by hand")[2])[1:]
+    assert len(rows) > 15
+    for row in rows:
+        names = re.findall(r"`([\w./]+)`", row)
+        places = (ROOT, ROOT / "wan_cli", (ROOT / "wan_cli" / names[0]).parent)
+        assert all(any((place / name).exists() for place in places) for name in names), row
+
+
 def test_nothing_names_the_machine_it_was_written_on() -> None:
     """Neither this page nor the changelog nor the scripts name a folder of anybody's machine."""
-    texts = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "pyproject.toml", ROOT / ".ci" / "run"]
+    names = ("README.md", "CHANGELOG.md", "pyproject.toml", ".ci/run", "tests/README.md")
+    texts = [*(ROOT / name for name in names), *(ROOT / ".github" / "recipes").iterdir()]
     for path in [*texts, *(path for path in (ROOT / "completions").rglob("*") if path.is_file())]:
         assert not re.search(r"/(?:work|root|home)/|/tmp/\w", path.read_text(encoding="utf-8")), path

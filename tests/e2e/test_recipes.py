@@ -1,4 +1,4 @@
-"""The recipes for CI on the README: their own shell commands, over real git, against the sandbox on a port.
+"""The workflows of ``.github/recipes``: their own shell commands, over real git, against the sandbox on a port.
 
 What a runner does beside them is played here: a checkout is a shallow clone, an artifact is copied, a secret is a
 variable, and a step with ``if:`` is taken or left as the runner would.
@@ -25,12 +25,14 @@ from support_cli import picture
 from support_port import Server
 
 import wan_cli
+from wan_cli.cli.topics import TOPICS
 from wan_cli.lock import loads
 
 ROOT = Path(__file__).resolve().parents[2]
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-MANIFEST = re.search(r"```toml\n(# assets\.toml\n(?:.*\n)*?)```", TEXT)
-SET_UP = re.search(r"cat > \.gitattributes(?:.*\n)*?END\ncat > \.gitignore(?:.*\n)*?END\n", TEXT)
+RECIPES = ROOT / ".github" / "recipes"
+MANIFEST = re.search(r"```toml\n(# assets\.toml\n(?:.*\n)*?)```", (ROOT / "README.md").read_text(encoding="utf-8"))
+SET_UP = re.findall(r"(?m)^  ((?:echo|printf) .+)$", TOPICS["render"]())
+"""What ``wan help render`` says of a repository, beside the merge driver, which each workflow sets by itself."""
 IDS = ["hero", "icon-fox", "icon-owl", "poster"]
 SECONDS = 60
 pytestmark = [
@@ -40,11 +42,10 @@ pytestmark = [
 ]
 
 
-def _recipes() -> dict[str, Any]:
-    """Return the workflows of the page by their first comment."""
+def _recipe(name: str) -> Any:
+    """Return a workflow."""
     yaml = pytest.importorskip("ruamel.yaml").YAML(typ="safe", pure=True)
-    blocks = re.findall(r"```yaml\n# (.+)\n((?:.*\n)*?)```", TEXT)
-    return {name: yaml.load(text) for name, text in blocks}
+    return yaml.load((RECIPES / f"{name}.yml").read_text(encoding="utf-8"))
 
 
 def sketch(prompt: str, width: int, height: int, **_details: Any) -> bytes:
@@ -125,7 +126,7 @@ class Place:
         self.origin = root / "origin.git"
         self.count = 0
         assert MANIFEST
-        assert SET_UP
+        assert len(SET_UP) == 3
         work = root / "first"
         (work / "prompts").mkdir(parents=True)
         (work / "refs").mkdir()
@@ -134,7 +135,7 @@ class Place:
         (work / "refs" / "logo.png").write_bytes(picture(400, 400))
         script = f"""
             git init -q -b main . && git config user.name me && git config user.email me@example.com
-            {SET_UP[0]}
+            {" && ".join(SET_UP)}
             git add -A && git commit -qm first && git clone -q --bare . {self.origin}
         """.replace("\n            ", "\n")
         subprocess.run(["bash", "-e", "-c", script], cwd=work, check=True)
@@ -188,7 +189,7 @@ def _is_whole(place: Place) -> None:
 
 def test_render_on_push(place: Place) -> None:
     """A push renders and commits what is missing; the next buys only what changed; an unchanged one commits nothing."""
-    job = _recipes()["render on push"]["jobs"]["render"]
+    job = _recipe("render-on-push")["jobs"]["render"]
     first = place.runner()
     assert first.run(job) == 0, first.printed
     _is_whole(place)
@@ -207,7 +208,7 @@ def test_render_on_push(place: Place) -> None:
 
 def test_a_failed_render_saves_what_was_bought(tmp_path: Path) -> None:
     """When one asset is refused the job fails, what the others made is committed, and the next run buys the rest."""
-    job = _recipes()["render on push"]["jobs"]["render"]
+    job = _recipe("render-on-push")["jobs"]["render"]
     with Server(tmp_path / "port", "moderation*1/submit", draw=sketch) as server:
         place = Place(tmp_path, server)
         runner = place.runner()
@@ -221,23 +222,23 @@ def test_a_failed_render_saves_what_was_bought(tmp_path: Path) -> None:
 
 def test_check_of_a_fork_needs_no_key(place: Place) -> None:
     """Without key or provider the check tells what is not rendered, on the manifest's line, and passes when all is."""
-    recipes = _recipes()
-    job = recipes["check pull requests"]["jobs"]["check"]
+    recipe = _recipe("check-pull-requests")
+    job = recipe["jobs"]["check"]
     before = place.runner("pull_request", key=False)
     assert before.run(job) == 13
     assert "assets.toml:7: hero: missing" in before.printed
     assert "::error file=assets.toml,line=7" in before.printed
 
-    assert place.runner().run(recipes["render on push"]["jobs"]["render"]) == 0
+    assert place.runner().run(_recipe("render-on-push")["jobs"]["render"]) == 0
     after = place.runner("pull_request", key=False)
     assert after.run(job) == 0, after.printed
-    assert recipes["check pull requests"]["permissions"] == {"contents": "read"}
-    assert "pull_request_target" not in TEXT
+    assert recipe["permissions"] == {"contents": "read"}
+    assert not any("pull_request_target" in path.read_text(encoding="utf-8") for path in RECIPES.iterdir())
 
 
 def test_parts_are_joined(place: Place) -> None:
     """Each asset is made in one part, the join has all locks and files, and a later change is made in its part only."""
-    jobs = _recipes()["render in parts"]["jobs"]
+    jobs = _recipe("render-in-parts")["jobs"]
     for bought, change in ((4, True), (5, False)):
         parts = jobs["part"]["strategy"]["matrix"]["part"]
         runners = [place.runner("workflow_dispatch") for _ in parts]
@@ -257,7 +258,7 @@ def test_parts_are_joined(place: Place) -> None:
 
 def test_submit_now_and_collect_later(place: Place) -> None:
     """The push submits and commits the open tasks; a scheduled run elsewhere collects them, never twice."""
-    job = _recipes()["submit now, collect later"]["jobs"]["render"]
+    job = _recipe("submit-and-collect")["jobs"]["render"]
     submit = place.runner("push")
     assert submit.run(job) == 0, submit.printed
     open_ones = {name: entry.open for name, entry in place.lock().items() if entry.open}

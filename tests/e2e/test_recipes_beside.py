@@ -1,4 +1,7 @@
-"""The recipes of ``.github/recipes``: make, GitLab and pre-commit, their own commands, against the sandbox."""
+"""The recipes of ``.github/recipes`` beside GitHub's: make, GitLab and pre-commit, their own commands, in the sandbox.
+
+GitHub's workflows are run by ``test_recipes.py``.
+"""
 
 from __future__ import annotations
 
@@ -79,8 +82,13 @@ def _yaml(name: str) -> Any:
 
 
 def test_every_recipe_is_tested() -> None:
-    """There are these recipes and no others."""
-    assert {path.name for path in FOLDER.iterdir()} == {"Makefile", "gitlab-ci.yml", "pre-commit-config.yaml"}
+    """There are these recipes and no others, and each is a link on the README."""
+    here = {"Makefile", "gitlab-ci.yml", "pre-commit-config.yaml"}
+    told = Path(__file__).with_name("test_recipes.py").read_text(encoding="utf-8")
+    workflows = set(re.findall(r'_recipe\("([\w-]+)"\)', told))
+    assert {path.name for path in FOLDER.iterdir()} == here | {f"{name}.yml" for name in workflows}
+    page = (FOLDER.parents[1] / "README.md").read_text(encoding="utf-8")
+    assert {f".github/recipes/{path.name}" for path in FOLDER.iterdir()} <= set(re.findall(r"\]\(([^)]+)\)", page))
 
 
 def test_make(project: Project) -> None:

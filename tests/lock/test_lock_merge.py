@@ -103,7 +103,7 @@ def test_a_purchase_that_both_sides_know() -> None:
 
 
 class Repository:
-    """A repository with the merge driver set up as the README says."""
+    """A repository with the merge driver set up as ``wan help render`` says."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

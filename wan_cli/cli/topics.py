@@ -92,15 +92,28 @@ assets.lock says what was made from what. Commit it, and tell git how to merge:
   git config merge.wan.driver "wan render --merge %O %A %B"
   echo "assets.lock text eol=lf merge=wan" >> .gitattributes
   echo "assets.lock.journal text eol=lf merge=union" >> .gitattributes
-  printf '*.sandbox.lock\\n*.lock.journal\\n' >> .gitignore
+  printf '*.sandbox.lock\\n*.lock.journal\\n*.part\\n' >> .gitignore
 
-It also has what is under way. The journal beside it holds the newest lines of a
+The git config is for each clone; with Git LFS: assets/** filter=lfs diff=lfs merge=lfs -text.
+The lock also has what is under way. The journal beside it holds the newest lines of a
 run; after a crash it stays, and the next run folds it in. Do not delete it.
 
   stale      the request or a reference changed   it is rendered
   missing    no file, or never rendered           it is rendered
   open       bought, not here yet                 it is collected
   edited     changed by hand                      left alone; --accept, --force
+
+A new wan, catalogue or provider makes nothing stale. A change of output renames what is there; convert,
+sidecar, poster and embed take effect when the asset is rendered next, and a warning says so. What wan made
+is replaced, what it did not make stays, so overwrite and skip_existing are no fields; nor are no_download and
+idempotency_key: each purchase has a key of its own. For --no-watermark say watermark = false. Only names of
+the matrix are replaced in texts; other braces and every $ stay.
+
+Who made an asset is in the lock, and makes it from then on where the manifest names nobody. Where a render
+fails in part (11), the same command buys what is still missing. After 10 (a bought result cannot be fetched
+any more) the purchase stays in the lock, and later runs ask for it again; --force --only ID buys another.
+A set that came with fewer results than asked stays as it is until --force. Where two branches bought the
+same asset, the second result is put beside the first. -n 4 of --again makes ID.take-1.png and so on.
 """
 
 
@@ -143,7 +156,8 @@ def _meanings() -> str:
 ENVIRONMENT = """
 A key of the environment goes with the environment's (or the default) base URL only. One that
 wan auth set keeps goes to the origin it was set for, and is used where neither the environment
-nor the configuration has one.
+nor the configuration has one. key_command in the configuration is run without a shell (for a pipe:
+["sh", "-c", "..."]), may take 30 seconds, and its first line is the key.
 
 Settings (a flag wins; then these, the project's file, yours):
 
@@ -170,11 +184,13 @@ Terminal:
   TERM COLORTERM TERM_PROGRAM LC_TERMINAL TMUX STY SSH_TTY SSH_CONNECTION
                         which terminal it is: what --preview may use, and how long an answer may take
   COLUMNS               the width, where it is not the terminal's
+  COLORTERM TERM_PROGRAM LC_TERMINAL TMUX STY SSH_TTY SSH_CONNECTION
+                        what --preview knows of the terminal before it asks it
 
 The system's:
 
-  HOME USERPROFILE XDG_CONFIG_HOME XDG_STATE_HOME LOCALAPPDATA
-                        where configuration and ledger are, and where a project's file ends to be looked for
+  HOME USERPROFILE XDG_CONFIG_HOME XDG_STATE_HOME XDG_DATA_HOME LOCALAPPDATA
+                        where configuration, ledger and kept keys are, and where a project's file ends to be looked for
   TMPDIR                where a task is kept when nothing else can be written
   PWD                   the folder to work in, where the system does not tell
   WINDIR                fonts for the sandbox's captions
@@ -213,6 +229,11 @@ SANDBOX = """\
 where. Without them it is every time, everywhere it applies: 500*1/submit, 429:retry-after=1@0.5, truncate/download.
 A *TIMES of --fault counts from its command on, one of WAN_SANDBOX_FAULTS across commands (in the state folder).
 --latency S is how long a task takes.
+
+wan sandbox prints a key and a base URL for each provider, to be set as variables; /PROVIDER/openapi.json on its port
+describes each contract. DashScope's own SDK takes one line more:
+dashscope.base_http_api_url = os.environ["DASHSCOPE_BASE_URL"] + "/api/v1". As relays pass DashScope on, it is below
+/alibailian and /wan instead of /dashscope.
 """
 
 
