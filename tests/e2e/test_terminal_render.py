@@ -11,6 +11,7 @@ MANIFEST = """\
 [defaults]
 provider = "rivya"
 model = "wan2.7-image"
+size = "1K"
 output = "art/{id}{ext}"
 
 [[asset]]

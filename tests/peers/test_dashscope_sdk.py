@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,24 +13,14 @@ import httpx
 import pytest
 from support_cli import picture
 from support_dashscope import UUID, wav
+from support_installing import from_pypi, program
 from support_leaks import clip
 from support_port import Server
-from support_wheels import fetched
 
 from wan_cli.sandbox import dashscope
 
-pytestmark = [
-    pytest.mark.peers,
-    pytest.mark.skipif(sys.platform == "win32", reason="the folder of peers is a POSIX one"),
-]
+pytestmark = pytest.mark.peers
 
-SDK = "dashscope==2.0.2"
-# What it needs and no environment for these tests has.
-NEEDED = (
-    "aiohappyeyeballs==2.7.1", "aiohttp==3.14.5", "aiosignal==1.4.0", "attrs==26.1.0", "charset-normalizer==3.5.2",
-    "frozenlist==1.8.0", "httpx-sse==0.4.3", "multidict==7.2.1", "propcache==0.5.4", "pyyaml==6.0.3",
-    "requests==2.34.2", "tenacity==9.2.1", "urllib3==2.8.0", "websocket-client==1.9.2", "yarl==1.25.1",
-)  # fmt: skip
 SCRIPT = Path(__file__).with_name("dashscope_customer.py")
 MODELS = ("wan2.7-i2v", "wan2.7-r2v", "wan2.7-videoedit")
 
@@ -39,8 +28,8 @@ MODELS = ("wan2.7-i2v", "wan2.7-r2v", "wan2.7-videoedit")
 class Use:
     """The SDK at work in a process of its own, for a sandbox on a port."""
 
-    def __init__(self, wheels: Path, folder: Path, **world: Any) -> None:
-        self._wheels = wheels
+    def __init__(self, environment: Path, folder: Path, **world: Any) -> None:
+        self._python = program(environment, "python")
         self._folder = folder
         self.port = Server(folder / "port", film=clip, **world)
 
@@ -50,24 +39,24 @@ class Use:
         (self._folder / "a.wav").write_bytes(wav(4))
         (self._folder / "a.mp4").write_bytes(clip("", 1280, 720, seconds=4))
         base, home = f"{self.port.url}/dashscope", str(self._folder)
-        env = {"PATH": os.environ["PATH"], "HOME": home, "PYTHONPATH": str(self._wheels), "NO_PROXY": "127.0.0.1"}
-        command = [sys.executable, str(SCRIPT), base, dashscope.KEY, home, *wanted]
+        env = {"PATH": os.environ["PATH"], "HOME": home, "NO_PROXY": "127.0.0.1"}
+        command = [self._python, str(SCRIPT), base, dashscope.KEY, home, *wanted]
         ended = subprocess.run(command, env=env, cwd=home, capture_output=True, text=True, timeout=60, check=False)
         assert ended.returncode == 0, ended.stderr
         return [json.loads(line) for line in ended.stdout.splitlines()]
 
 
 @pytest.fixture(scope="module")
-def wheels() -> Path:
-    """Return the folder of the SDK."""
-    return fetched("dashscope-2.0.2", (SDK, *NEEDED))
+def environment() -> Path:
+    """Return the environment that the SDK is installed in, with what its clients of models import and no more."""
+    return from_pypi("dashscope")
 
 
 @pytest.fixture(scope="module")
-def used(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def used(environment: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """Return what became of three errands, while the sandbox still serves; and what it charged."""
     errands = ("pictures", "videos", "refusals")
-    use = Use(wheels, tmp_path_factory.mktemp("sdk"))
+    use = Use(environment, tmp_path_factory.mktemp("sdk"))
     with use.port:
         done = dict(zip(errands, use(*errands), strict=True))
         yield {**done, "purchases": use.port.purchases}
@@ -104,9 +93,9 @@ def test_videos(used: dict[str, Any]) -> None:
     assert UUID.fullmatch(steps["begun"]["output"]["task_id"])
 
 
-def test_tasks(wheels: Path, tmp_path: Path) -> None:
+def test_tasks(environment: Path, tmp_path: Path) -> None:
     """The SDK takes a waiting task back once, sees what became of it, and pages through the list."""
-    use = Use(wheels, tmp_path, latency=3600)
+    use = Use(environment, tmp_path, latency=3600)
     with use.port:
         (steps,) = use("tasks")
     first, second = (steps[name]["output"]["task_id"] for name in ("first", "second"))

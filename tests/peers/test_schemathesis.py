@@ -46,6 +46,12 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield one
 
 
+def surroundings(environment: Path, home: Path) -> dict[str, str]:
+    """Return schemathesis's variables. Hypothesis keeps its tables of characters, a second's work, for all runs."""
+    kept = {"HYPOTHESIS_STORAGE_DIRECTORY": str(environment / "hypothesis")}
+    return {"PATH": os.environ["PATH"], "HOME": str(home), **kept}
+
+
 @pytest.mark.parametrize("provider", CONTRACTS)
 def test_the_contract_is_what_it_says(environment: Path, server: Server, tmp_path: Path, provider: str) -> None:
     """Nothing is found: what the sandbox takes, refuses and answers is what it publishes."""
@@ -56,8 +62,8 @@ def test_the_contract_is_what_it_says(environment: Path, server: Server, tmp_pat
         "--generation-deterministic", "--exclude-checks", excluded, "--continue-on-failure",
         "--warnings", "off",
     ]  # fmt: skip
-    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
-    env |= {"SCHEMATHESIS_HOOKS": HOOKS.stem, "PYTHONPATH": str(HOOKS.parent)}
+    hooks = {"SCHEMATHESIS_HOOKS": HOOKS.stem, "PYTHONPATH": str(HOOKS.parent)}
+    env = surroundings(environment, tmp_path) | hooks
     ran = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=500)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     cases = re.search(r"([0-9]+) generated, ([0-9]+) passed", ran.stdout)
@@ -72,7 +78,7 @@ def test_the_judge_judges(environment: Path, server: Server, tmp_path: Path) -> 
         "--url", f"{server.url}/yunwu",
         "-H", f"Authorization: Bearer {CONTRACTS['yunwu'].KEY}", "--phases", "examples", "--generation-deterministic",
     ]  # fmt: skip
-    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    env = surroundings(environment, tmp_path)
     ran = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=100)
     assert ran.returncode == 1, ran.stderr
     assert "Undocumented status code" in ran.stdout

@@ -131,11 +131,13 @@ def test_keys(sandbox: Sandbox) -> None:
 
 
 def test_unknown_paths_and_methods(sandbox: Sandbox) -> None:
-    """Unknown paths are 404 and wrong methods 405, in the flat envelope."""
+    """Unknown paths are 404 and wrong methods 405, which name the right one, in the flat envelope."""
     for path in ("/nothing", "/services/aigc/text2image/other", f"{SYNC}/"):
         refused(sandbox.send("POST", path), 404, "NotFound")
     for method_path in (f"GET {SYNC}", f"DELETE {VIDEO}", "POST /tasks/x", "GET /tasks/x/cancel", "POST /uploads"):
-        refused(sandbox.send(*method_path.split()), 405, "MethodNotAllowed")
+        answer = sandbox.send(*method_path.split())
+        refused(answer, 405, "MethodNotAllowed")
+        assert answer.headers["allow"] == {"GET": "POST", "POST": "GET", "DELETE": "POST"}[method_path.split()[0]]
 
 
 def test_models(sandbox: Sandbox) -> None:
@@ -242,6 +244,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"prompt_extend": True}, "prompt_extend"),
     ({"response_format": "url"}, "response_format"),
     ({"bbox_list": [[[1, 2, 3, 4]]]}, "bbox_list: 1 lists for 0 images"),
+    *(({name: None}, f"{name}: null is not taken") for name in ("n", "color_palette", "bbox_list")),
 ]
 
 

@@ -148,6 +148,7 @@ def test_pages(sandbox: Sandbox) -> None:
     [
         {"status": "DONE"}, {"status": "pending"}, {"page_no": "0"}, {"page_no": "x"}, {"page_size": "101"},
         {"page_size": "-1"}, {"start_time": "2026-07-14"}, {"end_time": "20261345000000"}, {"model": "wan2.7-t2v"},
+        {"start_time": "2026071416440"}, {"start_time": "20260230000000"},
         {"start_time": "20260714000000", "end_time": "20260715000001"},
         {"start_time": "20260714000001", "end_time": "20260714000000"},
     ],

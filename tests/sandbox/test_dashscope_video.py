@@ -167,6 +167,7 @@ PARAMETERS: list[tuple[str, dict[str, Any], str]] = [
     ("wan2.7-t2v", {"resolution": "720p"}, "resolution"),
     ("wan2.7-t2v", {"resolution": "480P"}, "resolution"),
     ("wan2.7-t2v", {"ratio": "21:9"}, "ratio"),
+    ("wan2.7-t2v", {"ratio": None}, "ratio: null is not taken"),
     ("wan2.7-t2v", {"size": "1280*720"}, "size"),
     ("wan2.7-t2v", {"shot_type": "multi"}, "shot_type"),
     ("wan2.7-t2v", {"audio_setting": "auto"}, "audio_setting"),

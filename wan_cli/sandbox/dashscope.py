@@ -67,8 +67,8 @@ def handle(request: httpx.Request, world: World) -> httpx.Response:
     try:
         response = httpx.Response(200, json={**_route(request, world, name), "request_id": name})
     except RefusedError as refused:
-        status, code, message = refused.args
-        response = httpx.Response(status, json={"code": code, "message": message, "request_id": name})
+        status, code, message, headers = refused.args
+        response = httpx.Response(status, json={"code": code, "message": message, "request_id": name}, headers=headers)
     response.headers["X-Request-Id"] = name
     return response
 
@@ -79,19 +79,21 @@ def _route(request: httpx.Request, world: World, name: str) -> dict[str, Any]:
         match = re.fullmatch(pattern, path)
         if match is None:
             continue
-        if request.method != method:
-            refuse(405, "MethodNotAllowed", f"Request method '{request.method}' is not supported.")
-        _check_key(request)
+        _check_call(request, method)
         return answer(request, world, *match.groups())
     if path in _ORDERS:
-        if request.method != "POST":
-            refuse(405, "MethodNotAllowed", f"Request method '{request.method}' is not supported.")
-        _check_key(request)
+        _check_call(request, "POST")
         return _order(request, world, path, name)
     if _OLDER.fullmatch(path) and request.method == "POST":
         _check_key(request)
         _refuse_model(sent_body(request)["model"])
     return refuse(404, "NotFound", f"No such endpoint: {request.url.path}")
+
+
+def _check_call(request: httpx.Request, method: str) -> None:
+    if request.method != method:
+        refuse(405, "MethodNotAllowed", f"Request method '{request.method}' is not supported.", Allow=method)
+    _check_key(request)
 
 
 def _check_key(request: httpx.Request) -> None:

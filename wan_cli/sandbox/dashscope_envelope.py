@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 if TYPE_CHECKING:
     import httpx
@@ -25,21 +25,31 @@ UNREACHABLE = "Unable to download the media resource during the data inspection 
 
 
 class RefusedError(Exception):
-    """A refusal: `args` are the HTTP status, the code and the message."""
+    """A refusal: `args` are the HTTP status, the code, the message and further headers."""
 
 
 class Strict(BaseModel):
-    """A body that takes nothing it does not name."""
+    """A body that takes nothing it does not name, and no null but for `NULLS`, which the official SDK sends."""
 
+    NULLS: ClassVar[frozenset[str]] = frozenset()
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_null(cls, sent: Any) -> Any:
+        for name, value in sent.items() if isinstance(sent, dict) else ():
+            if value is None and name not in cls.NULLS:
+                message = f"{name}: null is not taken, leave it out"
+                raise ValueError(message)
+        return sent
 
 
 Body = TypeVar("Body", bound=Strict)
 
 
-def refuse(status: int, code: str, message: str) -> NoReturn:
+def refuse(status: int, code: str, message: str, **headers: str) -> NoReturn:
     """Raise RefusedError."""
-    raise RefusedError(status, code, message)
+    raise RefusedError(status, code, message, headers)
 
 
 def refuse_input(message: str) -> NoReturn:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from math import ceil
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -61,6 +61,7 @@ class _Medium(Strict):
 
 
 class _Input(Strict):
+    NULLS: ClassVar[frozenset[str]] = frozenset(("prompt", "negative_prompt"))
     prompt: str | None = None
     negative_prompt: str | None = None
     media: list[_Medium] | None = None
