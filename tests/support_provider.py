@@ -7,7 +7,7 @@ import math
 import threading
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -62,6 +62,7 @@ class Order:
 class FakeProvider:
     """``script[STEP]`` holds answers that are given once each, before the usual ones.
 
+    An answer to a poll is about the task that was asked about, whatever id it was scripted with.
     Steps: submit, poll, upload, download, credits. ``always[STEP]`` is given whenever the script is used up.
     """
 
@@ -114,7 +115,7 @@ class FakeProvider:
                 return self._usual(step, seen)
             if scripted.accept:
                 self._usual(step, seen)
-            return scripted
+            return _about(_asked(seen), scripted) if step == "poll" else scripted
 
     def _usual(self, step: str, seen: Seen) -> Say:
         if step == "download":
@@ -164,8 +165,7 @@ class FakeProvider:
         return [f"{self.url}/results/{order.id}/{n}.png" for n in range(1, self.results(order) + 1)]
 
     def _poll(self, seen: Seen) -> Say:
-        parts = urlsplit(seen.path)
-        name = parse_qs(parts.query).get("task_id", [parts.path.rpartition("/")[2]])[0]
+        name = _asked(seen)
         order = next((order for order in self.orders if order.id == name), None)
         if order is None:
             return Say(404, {"error": {"code": "not_found", "message": "no such task"}})
@@ -181,6 +181,22 @@ class FakeProvider:
         _, _, name, file = urlsplit(seen.path).path.split("/")
         order = next(order for order in self.orders if order.id == name)
         return Say(200, self.deliver(order, int(file.partition(".")[0])), {"Content-Type": "image/png"})
+
+
+def _asked(seen: Seen) -> str:
+    """Return the id of the task that a poll asks about."""
+    parts = urlsplit(seen.path)
+    return parse_qs(parts.query).get("task_id", [parts.path.rpartition("/")[2]])[0]
+
+
+def _about(name: str, said: Say) -> Say:
+    """Return the answer with the task's id in the place of the one that it was scripted with."""
+    if not isinstance(said.body, dict):
+        return said
+    body = {**said.body, "id": name} if "id" in said.body else dict(said.body)
+    if isinstance(body.get("output"), dict) and "task_id" in body["output"]:
+        body["output"] = {**body["output"], "task_id": name}
+    return replace(said, body=body)
 
 
 def _step(seen: Seen) -> str:

@@ -187,6 +187,13 @@ def test_the_systems_resolver_answers_with_text() -> None:
     assert asyncio.run(system_resolver("127.0.0.1", 80)) == ["127.0.0.1"]
 
 
+@pytest.mark.parametrize("host", ["a..example", "x" * 64 + ".example"])
+def test_a_name_that_is_none_is_an_os_error(host: str) -> None:
+    """What Python cannot encode has no address; it is no bug."""
+    with pytest.raises(OSError, match="the host's name is none"):
+        asyncio.run(system_resolver(host, 443))
+
+
 @pytest.mark.parametrize(("raw", "address", "url", "host", "name"), [
     ("https://cdn.example.com/a?b=c", "8.8.8.8", "https://8.8.8.8/a?b=c", "cdn.example.com", "cdn.example.com"),
     ("http://nas.lan.:81/a", "2606:4700::1111", "http://[2606:4700::1111]:81/a", "nas.lan.:81", "nas.lan"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -134,6 +135,38 @@ def test_what_is_wrong_with_one_call(ledger: Ledger) -> None:
     with pytest.raises(StateUnusable):
         ends[0].result()
     assert ledger.get("bbbbbb").state == SENDING
+
+
+def test_a_lock_that_is_held_is_waited_for_once(ledger: Ledger) -> None:
+    """What keeps the transaction from beginning is every call's error, and none of them waits for it again."""
+    waits: list[str] = []
+    ledger._storage.db.execute("PRAGMA busy_timeout = 0")
+    with contextlib.closing(sqlite3.connect(ledger.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        ledger._storage.db.set_trace_callback(waits.append)
+        ends = ledger.all_of(saves(ledger, *(a_task(name * 6) for name in "abcd")))
+    assert [str(end.error).rpartition(": ")[2] for end in ends] == ["database is locked"] * 4
+    assert waits.count("BEGIN IMMEDIATE") <= 1  # SQLite tells of it, or not, as it begins
+    assert [end.error for end in ledger.all_of(saves(ledger, *(a_task(name * 6) for name in "abcd")))] == [None] * 4
+
+
+def test_a_lock_that_is_taken_between_two_calls_is_waited_for_once(ledger: Ledger) -> None:
+    """Of calls made one by one those after the first that met the lock end as it did, and are not made."""
+    made: list[str] = []
+    ledger.add([a_task("aaaaaa")])
+    ledger._storage.db.execute("PRAGMA busy_timeout = 0")
+    with contextlib.closing(sqlite3.connect(ledger.path, isolation_level=None)) as other:
+
+        def call(name: str) -> None:
+            made.append(name)
+            if len(made) == 5:  # the group was the first three of them
+                other.execute("BEGIN IMMEDIATE")
+            ledger.add([a_task(name)])
+
+        ends = ledger.all_of([partial(call, name * 6) for name in "bcade"])
+    assert [name[0] for name in made] == ["b", "c", "a", "b", "c"]
+    assert [end.error is None for end in ends] == [True, False, False, False, False]
+    assert {str(end.error).rpartition(": ")[2] for end in ends[1:]} == {"database is locked"}
 
 
 def test_a_bug_in_one_call_is_its_own() -> None:

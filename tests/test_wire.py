@@ -20,7 +20,7 @@ import pytest
 import trustme
 
 from wan_cli.wire import Wire
-from wan_cli.wire.pool import Pool
+from wan_cli.wire.pool import TURN, Pool
 from wan_cli.wire.stream import HIGH, Backend, Stream
 
 LEAN = """
@@ -266,6 +266,125 @@ def test_a_request_that_is_given_up_frees_its_turn() -> None:
     assert run(work) == 2
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_surplus_bytes_are_nobodys_answer(*, late: bool) -> None:
+    """What comes behind an answer, with it or while the connection waits, ends the connection."""
+    more = OK.replace(b"ok", b"no")
+
+    async def work() -> tuple[list[str], int]:
+        async with served() as server, httpx.AsyncClient(transport=wire(1)) as client:
+            server.answer = OK if late else OK + more
+            texts = [(await client.get(server.url)).text]
+            server.answer = OK
+            if late:
+                server.writers[0].write(more)
+                await asyncio.sleep(0.01)
+            texts += [(await client.get(server.url)).text for _ in range(2)]
+            return texts, server.connections
+
+    assert run(work) == (["ok"] * 3, 2)
+
+
+def test_a_request_is_told_of_its_turn() -> None:
+    """It is told when it may go, not when it begins to wait."""
+
+    async def work() -> None:
+        told: list[int] = []
+        async with served(opened=False) as server, httpx.AsyncClient(transport=wire(1), timeout=10) as client:
+            asking = [
+                asyncio.ensure_future(client.get(server.url, extensions={TURN: lambda n=n: told.append(n)}))
+                for n in range(2)
+            ]
+            await until(lambda: server.requests == 1)
+            assert told == [0]
+            server.gate.set()
+            await asyncio.gather(*asking)
+            assert told == [0, 1]
+
+    run(work)
+
+
+def test_any_number_of_connections() -> None:
+    """Without a limit nobody waits for a turn."""
+
+    async def work() -> int:
+        transport = Wire(tls=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), connections=None, keep=False)
+        async with served(opened=False) as server, httpx.AsyncClient(transport=transport, timeout=10) as client:
+            asking = asyncio.gather(*(client.get(server.url) for _ in range(20)))
+            await until(lambda: server.requests == 20)
+            server.gate.set()
+            await asking
+            return server.most
+
+    assert run(work) == 20
+
+
+class Socks:
+    """A connection through a SOCKS proxy as httpcore has it: its stream is nobody's until the handshake is over."""
+
+    def __init__(self, backend: httpcore.AsyncNetworkBackend, port: int, error: Exception | None) -> None:
+        self.backend, self.port, self.error = backend, port, error
+
+    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
+        stream = await self.backend.connect_tcp(
+            "127.0.0.1", self.port, timeout=request.extensions["timeout"]["connect"]
+        )
+        await stream.write(b"\x05\x01\x00")
+        if self.error:
+            raise self.error
+        await stream.read(max_bytes=4096)
+        raise AssertionError
+
+    def is_idle(self) -> bool:
+        return False
+
+    async def aclose(self) -> None:
+        pass
+
+
+class Malformed(Exception):
+    """What socksio raises, and httpcore lets through."""
+
+    __module__ = "socksio.exceptions"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "match"),
+    [
+        (None, httpcore.ConnectTimeout, "^$"), (httpcore.ProxyError("no"), httpcore.ProxyError, "no"),
+        (Malformed("Malformed reply"), httpcore.ProxyError, r"it does not speak SOCKS5 \(Malformed reply\)"),
+        (httpcore.ConnectionNotAvailable(), httpcore.ConnectTimeout, "^$"),
+    ],
+)  # fmt: skip
+def test_a_socks_handshake_that_fails_keeps_no_socket(
+    silent: socket.socket, error: Exception | None, expected: type[Exception], match: str
+) -> None:
+    """One that hangs has the time that connecting has; whatever ends it, what was opened for it is closed."""
+    errors = iter([error])
+
+    class Proxy:
+        _network_backend: httpcore.AsyncNetworkBackend
+
+        def create_connection(self, _: httpcore.Origin) -> Socks:
+            return Socks(self._network_backend, silent.getsockname()[1], next(errors, None))
+
+    async def work() -> None:
+        loop, pool = asyncio.get_running_loop(), Pool(Proxy(), 1, keep=True)  # type: ignore[arg-type]
+        request = httpcore.Request("GET", "https://h.example/", extensions={"timeout": {"connect": 0.05, "read": 60}})
+        with pytest.raises(expected, match=match):
+            await pool.handle_async_request(request)
+        other, _ = await loop.sock_accept(silent)
+        other.setblocking(False)
+        with contextlib.suppress(ConnectionError):
+            while await loop.sock_recv(other, 100):
+                pass
+        other.close()
+        assert not pool._opened
+        await pool.aclose()
+
+    run(work)
+
+
 class Nothing:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         yield b""
@@ -321,7 +440,7 @@ def test_closing_ends_what_is_under_way() -> None:
 
 
 def test_a_connection_that_cannot_be_used_after_all_is_replaced() -> None:
-    """A kept connection that says no when it is asked costs nothing: another one is made."""
+    """A connection that says no when it is asked costs nothing but itself: it is closed, and another one is made."""
 
     async def work() -> list[int]:
         maker = Maker()
@@ -332,7 +451,7 @@ def test_a_connection_that_cannot_be_used_after_all_is_replaced() -> None:
             pass
         return [one.closed for one in maker.made]
 
-    assert run(work) == [0, 1]
+    assert run(work) == [1, 1]
 
 
 def test_a_scheme_that_is_none_is_refused() -> None:
@@ -370,6 +489,23 @@ def test_failures_while_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(httpcore.ConnectTimeout):
             await backend.connect_tcp("127.0.0.1", port, 0.01)
         await backend.sleep(0)
+
+    run(work)
+
+
+@pytest.mark.parametrize("name", ["a..example", ".example", "x" * 64 + ".example", "."])
+def test_a_name_that_is_none_is_a_failure_to_connect(silent: socket.socket, name: str) -> None:
+    """Neither asyncio's look-up nor TLS can encode it: no bug of ours, and nothing was sent."""
+
+    async def work() -> None:
+        with pytest.raises(httpcore.ConnectError, match="the host's name is none"):
+            await Backend().connect_tcp(name, 443, 5)
+        stream, other = await pair(silent)
+        with pytest.raises(httpcore.ConnectError, match="the host's name is none"):
+            await stream.start_tls(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), name, 5)
+        await stream.aclose()
+        other.close()
+        await asyncio.sleep(0)
 
     run(work)
 

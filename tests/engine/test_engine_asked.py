@@ -332,6 +332,6 @@ def test_s07_what_was_to_be_collected_again_and_has_been_is_taken(stage: Stage) 
 
 def test_a_purchase_that_was_accepted_is_asked_about_by_its_id(stage: Stage) -> None:
     """The address of a question has the provider's id, and nothing of ours."""
-    stage.script(KEYED, accepted(task_id="task_77"), succeeded())
+    stage.script(KEYED, accepted(task_id="task_77"), succeeded(id="task_77"))
     stage.run(stage.task(), download=False)
     assert stage.apis[KEYED].of("GET")[0].path == "/api/v1/generations/task_77"

@@ -63,7 +63,7 @@ def test_an_adopted_task_that_has_ended_is_taken_as_it_is(stage: Stage) -> None:
     stage.script(UNKEYED, succeeded(UNKEYED))
     assert adopt(stage, task, wait=False).state.kind == "done"
     other = doubtful(stage)
-    stage.script(UNKEYED, succeeded(UNKEYED, count=0))
+    stage.script(UNKEYED, succeeded(UNKEYED, count=0, task_id="task_2"))
     assert adopt(stage, other, "task_2", wait=False).state.kind == "pending"
 
 

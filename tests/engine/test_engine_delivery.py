@@ -377,6 +377,20 @@ def test_o06_a_name_that_cannot_be_spelled_here_keeps_the_result(stage: Stage) -
     assert (task.trouble.code, "locale" in task.trouble.message) == ("write_failed", True)
 
 
+IDNA = UnicodeEncodeError("idna", "a..b", 1, 2, "label empty")
+
+
+@pytest.mark.parametrize("error", [UnicodeError("label empty or too long"), IDNA], ids=["3.11", "3.13"])
+def test_a_host_that_is_none_costs_the_other_results_nothing(stage: Stage, error: UnicodeError) -> None:
+    """A name that Python cannot encode is one result's matter: the other one comes, and so do other tasks'."""
+    stage.fetcher.script[URL.format(1)] = [error]
+    both = [done(stage, 2), done(stage, task_id="task_2")]
+    ended = stage.play(stage.engine.run_all(both))
+    assert [task.state.kind for task in ended] == ["done", "saved"]
+    assert (ended[0].trouble.code, len(stage.files())) == ("download_failed", 2)
+    assert ended[0].trouble.message.startswith("result 1 has an address that cannot be used: ")
+
+
 # -- convert, sidecar, standard output
 
 

@@ -52,7 +52,7 @@ def test_two_empty_successes_are_no_loss(stage: Stage) -> None:
     """The result may come with the third answer after the empty one."""
     stage.script("rivya", accepted(), succeeded(count=0), succeeded(count=0), succeeded(count=0), succeeded())
     assert stage.run(stage.task()).state.kind == "saved"
-    stage.script("rivya", accepted(task_id="task_2"), *[succeeded(count=0)] * 4)
+    stage.script("rivya", accepted(task_id="task_2"), *[succeeded(count=0, id="task_2")] * 4)
     assert stage.run(stage.task()).state.kind == "lost"
 
 

@@ -493,6 +493,31 @@ def test_p08_an_answer_that_was_given_up_says_so(stage: Stage) -> None:
     assert task.state.reason.startswith("waiting for the answer was given up; modelverse may have taken it")
 
 
+@pytest.mark.parametrize("provider", [KEYED, UNKEYED])
+def test_p08_what_came_of_an_answer_that_was_given_up_is_kept(stage: Stage, provider: str) -> None:
+    """The bytes that were read when nobody waited any more are on record, and with the task where it ends so."""
+    import asyncio
+
+    raw = b'{"output":{"task_id":"mv-77"'
+
+    async def begun(request: Any) -> Reply:
+        stage.engine.interrupt(grace=0)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise lost("waiting for the answer was given up", raw=raw, status=200) from None
+        raise AssertionError
+
+    task = buy(stage, provider, begun)
+    assert stage.rows("SELECT verdict, http_status, raw FROM attempt") == [("unclear", 200, raw)]
+    if provider == UNKEYED:
+        assert task.state.kind == "unknown"
+        assert (task.state.raw, task.state.http_status) == (raw.decode(), 200)
+        assert task.state.reason.startswith("waiting for the answer was given up; modelverse may have taken it")
+    else:  # the next command sends it again, under the same token
+        assert task.state.kind == "sending"
+
+
 # -- uploads
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ from support_engine import Stage, accepted, succeeded
 from wan_cli.engine.writing import Writing
 from wan_cli.errors import StateUnusable
 from wan_cli.ledger import Ledger
+from wan_cli.ledger.group import Ended
 from wan_cli.models import Pending, Sending, Task
 
 TASKS = 12
@@ -184,6 +188,39 @@ def test_nobody_waits_for_ever(stage: Stage, error: type[BaseException]) -> None
         assert kinds == ["pending", "pending"]
 
 
+LINES = inspect.getsourcelines(Writing.flush)
+
+
+@pytest.mark.parametrize("line", [number for number, text in enumerate(LINES[0]) if number > 1 and text.strip()])
+def test_an_interrupt_loses_no_call(line: int) -> None:
+    """Wherever in the writing it comes, every call is made before the loop ends."""
+    made, before, came = set[int](), sys.gettrace(), list[int]()
+
+    class Plain:
+        def all_of(self, calls: Any) -> Any:
+            return [Ended.of(call) for call in calls]
+
+    def at(frame: FrameType, event: str, _: object) -> Any:
+        if frame.f_code is Writing.flush.__code__ and event == "line" and frame.f_lineno == LINES[1] + line:
+            sys.settrace(before)
+            came.append(line)
+            raise KeyboardInterrupt
+        return at
+
+    async def work() -> None:
+        writing = Writing(Plain)  # type: ignore[arg-type]
+        sys.settrace(at)
+        await asyncio.gather(*(writing.do(made.add, number) for number in range(3)))
+
+    try:
+        asyncio.run(work())
+    except KeyboardInterrupt:
+        assert came == [line]
+    finally:
+        sys.settrace(before)
+    assert made == {0, 1, 2}
+
+
 async def _grouped(work: list[Any]) -> None:
     async with asyncio.TaskGroup() as group:
         for one in work:
@@ -197,8 +234,6 @@ def test_a_transaction_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
     class Plain:
         def all_of(self, calls: Any) -> Any:
-            from wan_cli.ledger.group import Ended
-
             sizes.append(len(calls))
             return [Ended.of(call) for call in calls]
 

@@ -357,7 +357,7 @@ def test_d13_a_redirect_to_where_it_must_not_lead(line: Line, way: Way, location
     "url",
     ["file:///etc/passwd", "ftp://127.0.0.1/1.png", "//127.0.0.1/1.png", "http://user:secret@127.0.0.1/1.png",
      "http://127.0.0.1\\@evil.example/1.png", "http://127.0.0.1/1.png\r\nX: y", "https://127.1.1.1.nip/\u0000",
-     "javascript:alert(1)", "/etc/../root/.ssh/id_rsa\x00"],
+     "javascript:alert(1)", "/etc/../root/.ssh/id_rsa\x00", "https://a..b/1.png", f"https://{'x' * 64}.example/1.png"],
     ids=ascii,
 )  # fmt: skip
 def test_d14_an_address_that_is_none_to_fetch(line: Line, way: Way, url: str) -> None:

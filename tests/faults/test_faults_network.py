@@ -80,6 +80,22 @@ def test_n02_a_name_that_cannot_be_resolved(line: Line, way: Way, monkeypatch: p
     assert line.wire.purchases == 1
 
 
+@pytest.mark.parametrize("name", ["a..b", "x" * 64 + ".example"], ids=["empty", "long"])
+@SOME
+def test_n02_a_proxys_name_that_is_none(line: Line, way: Way, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that cannot even be looked up is like one that is not found; as a base URL's it is refused before."""
+    base = f"{way.provider.upper()}_BASE_URL"
+    line.cli.env[base] = f"https://{name}"
+    assert line.buy(way).code == 3
+    line.cli.env[base] = "https://provider.invalid"
+    monkeypatch.setenv("HTTPS_PROXY", f"http://ann:{PASSWORD}@{name}:3128")
+    ran = line.buy(way)
+    assert (ran.code, ran.said("charged")) == (6, "no"), ran.err
+    assert "the host's name is none: a part of it is empty or longer than 63" in ran.said("error")
+    no_password(ran)
+    assert [task["state"] for task in line.tasks()] == ["failed"]
+
+
 def test_n02_the_proxy_in_use_is_named(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a proxy's name cannot be resolved, the message has the provider and the proxy, without its password."""
     line.cli.env["RIVYA_BASE_URL"] = "https://rivya.invalid"

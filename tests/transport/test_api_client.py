@@ -18,10 +18,12 @@ from typing import Any
 import httpx
 import pytest
 
+from wan_cli.engine.signals import Signal
 from wan_cli.errors import ConfigInvalid, FileInvalid, KeyMissing, KeyOrigin, NetworkError
 from wan_cli.models import LocalFile
 from wan_cli.providers.base import Embedded, Form
 from wan_cli.transport.client import USER_AGENT, AnswerLost, Api, Deadlines, NotSent, tls_context
+from wan_cli.wire.stream import Stream
 
 KEY = "canary-key-0123456789"
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -192,6 +194,140 @@ def test_a_dripping_answer_meets_the_deadline(how: dict[str, bool], method: str,
         run(ask(drip, method=method, **how))
     assert caught.value.status == 200
     assert caught.value.raw.startswith(b'{"id":"task_1",')
+
+
+@pytest.mark.parametrize(("how", "method"), [({"paid": True, "sync": True}, "POST"), ({}, "GET")])
+def test_the_clock_starts_when_the_request_may_go(how: dict[str, bool], method: str) -> None:
+    """Three over one connection that each take most of the whole time all come back: paid for, none is given up."""
+    limits = Deadlines(turn=10, poll_total=0.5, sync_read=0.5, sync_total=0.5)
+
+    async def draw(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.6 * 0.5)
+        writer.write(OK)
+        await writer.drain()
+
+    async def work() -> list[bytes]:
+        async with serving(draw) as server:
+            api = Api(server.url, lambda: KEY, deadlines=limits, connections=1)
+            try:
+                asked = [api.send(httpx.Request(method, server.url + "/x"), **how) for _ in range(3)]
+                return [answer.content for answer in await asyncio.gather(*asked)]
+            finally:
+                await api.close()
+
+    assert run(work()) == [b"{}"] * 3
+
+
+def test_a_turn_that_never_comes_sent_nothing() -> None:
+    """Waiting for a connection is bounded, and nothing left meanwhile."""
+    asked = asyncio.Event()
+
+    async def hang(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+        asked.set()
+        await asyncio.sleep(30)
+
+    async def work() -> int:
+        async with serving(hang) as server:
+            api = Api(server.url, lambda: KEY, deadlines=Deadlines(turn=0.02), connections=1)
+            first = asyncio.ensure_future(api.send(httpx.Request("GET", server.url + "/1")))
+            await asked.wait()
+            with pytest.raises(NotSent, match=r"no connection was free within 0\.02 s"):
+                await api.send(httpx.Request("GET", server.url + "/2"))
+            first.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await first
+            await api.close()
+            return len(server.requests)
+
+    assert run(work()) == 1
+
+
+@pytest.mark.parametrize(("paid", "sent"), [(True, b'{"id":"task_1",'), (True, b""), (False, b'{"id":"task_1",')])
+def test_what_came_of_a_purchase_outlives_its_cancellation(*, paid: bool, sent: bytes) -> None:
+    """A purchase that is given up while its answer comes in hands on what came; anything else is just cancelled."""
+    come = asyncio.Event()
+
+    async def begin(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + sent)
+        await writer.drain()
+        come.set()
+        await asyncio.sleep(30)
+
+    async def work() -> None:
+        async with serving(begin) as server:
+            api = Api(server.url, lambda: KEY)
+            asking = asyncio.ensure_future(api.send(httpx.Request("POST", server.url + "/x"), paid=paid))
+            await come.wait()
+            await asyncio.sleep(0.02)
+            asking.cancel()
+            try:
+                await asking
+            finally:
+                await api.close()
+
+    if paid and sent:
+        with pytest.raises(AnswerLost, match="waiting for the answer was given up") as caught:
+            run(work())
+        assert (caught.value.raw, caught.value.status, caught.value.slow) == (sent, 200, False)
+    else:
+        with pytest.raises(asyncio.CancelledError):
+            run(work())
+
+
+@pytest.mark.parametrize("paid", [True, False])
+def test_a_whole_answer_outlives_its_connection(*, paid: bool) -> None:
+    """A purchase that is given up when only its connection is still to be closed has its answer."""
+    closing = asyncio.Event()
+
+    class Body(httpx.AsyncByteStream):
+        async def __aiter__(self) -> Any:
+            yield b"{}"
+
+        async def aclose(self) -> None:
+            closing.set()
+            await asyncio.sleep(30)
+
+    async def work() -> httpx.Response:
+        net = httpx.MockTransport(lambda _: httpx.Response(200, stream=Body()))
+        api = Api("http://127.0.0.1:1", lambda: KEY, transport=net)
+        asking = asyncio.ensure_future(api.send(httpx.Request("POST", "http://127.0.0.1:1/x"), paid=paid))
+        await closing.wait()
+        asking.cancel()
+        return await asking
+
+    if paid:
+        assert run(work()).content == b"{}"
+    else:
+        with pytest.raises(asyncio.CancelledError):
+            run(work())
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_a_whole_answer_is_not_given_up(turns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the last byte of a paid answer on there is nothing to be interrupted at: a signal comes too late."""
+    signal, received = Signal(), Stream.data_received
+
+    def later(count: int) -> None:
+        if count:
+            asyncio.get_running_loop().call_soon(later, count - 1)
+        else:
+            signal.set()
+
+    def heard(self: Stream, data: bytes) -> None:
+        later(turns)
+        received(self, data)
+
+    monkeypatch.setattr(Stream, "data_received", heard)
+
+    async def work() -> Any:
+        async with serving(OK) as server:
+            api = Api(server.url, lambda: KEY)
+            try:
+                return await signal.ends(api.send(httpx.Request("POST", server.url + "/x"), paid=True))
+            finally:
+                await api.close()
+
+    assert run(work()).content == b"{}"
 
 
 def test_an_upload_has_a_deadline_of_its_own(tmp_path: Path) -> None:

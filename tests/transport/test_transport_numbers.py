@@ -73,16 +73,16 @@ def send(net: Net, *, method: str = "POST", key: str = "canary-key-0123456789", 
 def test_the_numbers_are_those_of_the_table() -> None:
     """Deadlines in seconds, caps in bytes, attempts and windows: reliability.md section 5, one by one."""
     assert Deadlines() == Deadlines(
-        connect=10, submit_read=60, submit_total=90, sync_read=600, sync_total=660, poll_total=30, upload_total=600,
-        write=60, answer_bytes=8_388_608, b64_bytes=50_331_648,
+        turn=120, connect=10, submit_read=60, submit_total=90, sync_read=600, sync_total=660, poll_total=30,
+        upload_total=600, write=60, answer_bytes=8_388_608, b64_bytes=50_331_648,
     )  # fmt: skip
     assert (retry.RETRIES, retry.KEYED_ATTEMPTS, retry.KEYED_WINDOW_S) == (3, 3, 600)
     assert (retry.BACKOFF_CAP_S, retry.RETRY_AFTER_CAP_S) == (20, 120)
     assert (retry.BUDGET, retry.RETRY_COST, retry.SLOW_COST) == (500, 5, 10)
 
 
-LIMITS = Deadlines(connect=1, submit_read=2, submit_total=0.011, sync_read=3, sync_total=0.012, poll_total=0.013,
-                   upload_total=0.014, write=4)  # fmt: skip
+LIMITS = Deadlines(turn=5, connect=1, submit_read=2, submit_total=0.011, sync_read=3, sync_total=0.012,
+                   poll_total=0.013, upload_total=0.014, write=4)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -99,6 +99,7 @@ def test_each_request_has_its_own_deadlines(how: dict[str, bool], form: bool, to
         send(net, limits=LIMITS, form=Form({}, []) if form else None, **how)
     timeout = net.asked[0].extensions["timeout"]
     assert (timeout["read"], timeout["connect"], timeout["write"]) == (read, 1, 4)
+    assert timeout["pool"] == (0.014 if form else 5)  # an upload may wait as long as it may take
 
 
 @pytest.mark.parametrize("cap", [0, 5])

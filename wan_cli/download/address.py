@@ -168,6 +168,10 @@ def _require_public_name(url: httpx.URL, host: str) -> None:
 
 async def system_resolver(host: str, port: int) -> Sequence[str]:
     """Resolve with the system's ``getaddrinfo``; raise ``OSError`` where there is no answer."""
+    try:
+        host.encode("idna")  # as getaddrinfo does
+    except UnicodeError as error:
+        raise OSError("the host's name is none: a part of it is empty or longer than 63") from error
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [str(entry[4][0]) for entry in found]
 

@@ -134,9 +134,12 @@ class _Desk:
             return self._refused(index, output, gone)
         except WanError as error:
             return _Fetched(index, error=error)
-        except UnicodeEncodeError:  # a name that was planned in another locale (reliability.md O06)
-            message = f"result {index} has a name that cannot be written in this locale; it is still at the provider"
-            return _Fetched(index, error=WriteFailed(message))
+        except UnicodeError as error:
+            # a name that was planned in another locale (reliability.md O06), or a host's name that is none
+            if isinstance(error, UnicodeEncodeError) and error.encoding != "idna":
+                what = f"result {index} has a name that cannot be written in this locale"
+                return _Fetched(index, error=WriteFailed(f"{what}; it is still at the provider"))
+            return _Fetched(index, error=DownloadFailed(f"result {index} has an address that cannot be used: {error}"))
 
     def _refused(self, index: int, output: Output, gone: Expired) -> _Fetched:
         """Say of an address that is refused whether it has ended, or is good for longer by its own account (D01)."""

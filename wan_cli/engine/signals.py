@@ -33,7 +33,10 @@ class Signal:
                 watching.set_result(None)
 
     async def ends(self, work: Awaitable[T]) -> T:
-        """Await ``work``; when the signal comes before it ends, cancel it and raise :class:`Stopped`."""
+        """Await ``work``; when the signal comes before it ends, cancel it and raise :class:`Stopped`.
+
+        Its cause is what the work raised when it was cancelled, where that is something else.
+        """
         working, watching = asyncio.ensure_future(work), asyncio.get_running_loop().create_future()
         self._watching.add(watching)
         if self._came:
@@ -47,6 +50,8 @@ class Signal:
             if not working.done():
                 working.cancel()
                 await asyncio.gather(working, return_exceptions=True)  # one that nobody saw would be told on stderr
-        if working.cancelled() or working.exception() is not None:
+        if working.cancelled():
             raise Stopped
+        if (error := working.exception()) is not None:
+            raise Stopped from error
         return working.result()  # it was just writing that down

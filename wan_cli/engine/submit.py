@@ -36,6 +36,7 @@ from wan_cli.registry import capabilities
 from wan_cli.text import one_line, safe_text
 from wan_cli.transport.client import AnswerLost, NotSent
 from wan_cli.transport.drive import Refusal, drive
+from wan_cli.transport.lost import GIVEN_UP
 from wan_cli.transport.retry import Again, Later, Purchase, Refused, Unclear, Verdict, judge
 
 if TYPE_CHECKING:
@@ -180,8 +181,6 @@ async def _attempt(engine: Engine, task: Task, service: Service, number: int, *,
     flow = service.provider.submit(task.job, token=task.token)
     try:
         return await engine.unless(engine.abandon, drive(flow, service.provider, send))
-    except Stopped:
-        return Unclear("waiting for the answer was given up")
     except NotSent as lost:
         return Refused(lost.error) if lost.final else Later(lost.error, slow=lost.slow)
     except FileInvalid as error:  # the file changed; its last piece never left, so the request was never whole
@@ -191,9 +190,12 @@ async def _attempt(engine: Engine, task: Task, service: Service, number: int, *,
         verdict = judge(service.provider, refusal.fault, repeated=repeated, date=refusal.date, patience=patience)
         files = [media.file for media in task.job.media if media.file]
         return oversize(verdict, service.provider.name, task.job.model, files)
-    except AnswerLost as lost:
-        await _record(engine, task, number, "unclear", lost.status, lost.raw)
-        return Unclear(lost.reason, lost.status, lost.raw, lost.slow)
+    except (AnswerLost, Stopped) as ended:
+        came = ended if isinstance(ended, AnswerLost) else ended.__cause__
+        if not isinstance(came, AnswerLost):
+            return Unclear(GIVEN_UP)
+        await _record(engine, task, number, "unclear", came.status, came.raw)
+        return Unclear(came.reason, came.status, came.raw, came.slow)
 
 
 async def _record(engine: Engine, task: Task, number: int, verdict: str, status: int | None, raw: bytes) -> None:

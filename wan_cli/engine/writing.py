@@ -47,7 +47,9 @@ class Writing:
     async def do(self, call: Callable[..., T], *args: object, **named: object) -> T:
         """Make a call of a method of the ledger, after those before it; return or raise what it does once durable.
 
-        A cancellation meanwhile comes when the caller waits for something else: as if nobody had waited here.
+        A cancellation meanwhile comes when the caller waits for something else: as if nobody had waited here. So it
+        must not be the last thing that is awaited within ``asyncio.timeout`` or ``wait_for``: what ends those would
+        come after them.
         """
         loop, asked = asyncio.get_running_loop(), _Asked(partial(call, *args, **named))
         self._asked.append(asked)
@@ -68,16 +70,17 @@ class Writing:
     def flush(self) -> None:
         """Write what was asked for, and let those go on who asked."""
         while self._asked:
-            asked, self._asked = self._asked[:MOST], self._asked[MOST:]
+            asked = self._asked[:MOST]  # they stay until they have ended: what ends the loop may come at any place
             try:
                 ends = self._ledger().all_of([one.call for one in asked])
-            except (SystemExit, KeyboardInterrupt):  # they end the loop, and whoever waits has it written then
-                self._asked = asked + self._asked
+            except (SystemExit, KeyboardInterrupt):  # whoever waits has it written then
                 raise
             except BaseException as error:  # noqa: BLE001 - a bug; whoever waits must not do so for ever
                 ends = [Ended(error=error)] * len(asked)
             for one, ended in zip(asked, ends, strict=True):
                 one.ended = ended
+            del self._asked[: len(asked)]
+            for one in asked:
                 if not one.done.done():
                     one.done.set_result(None)
 

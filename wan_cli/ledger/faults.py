@@ -19,6 +19,7 @@ REPAIR = "wan doctor --repair"
 """What mends a damaged ledger: both files are kept, and a new database is made from what can be read of them."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_HELD = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
@@ -39,13 +40,23 @@ def translated(database: Path, journal: Path, doing: str) -> Iterator[None]:
     except json.JSONDecodeError as error:
         raise damaged(database, journal, error) from error
     except (sqlite3.Error, OSError, UnicodeError) as error:
-        primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        primary = _primary(error)
         if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             raise damaged(database, journal, error) from error
         path = getattr(error, "filename", None) or database
         reason = getattr(error, "strerror", None) or str(error)
         msg = f"the ledger {path} cannot be {doing}: {reason}"
         raise StateUnusable(msg, hint=_hint(error, primary, database)) from error
+
+
+def is_held(error: BaseException | None) -> bool:
+    """Tell whether ``error`` is that another connection kept the lock for as long as this one waits for it."""
+    return isinstance(error, StateUnusable) and _primary(error.__cause__) in _HELD
+
+
+def _primary(error: BaseException | None) -> int:
+    """Return SQLite's primary result code, 0 where it is none of its errors."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _named(pids: list[int]) -> str:
@@ -58,7 +69,7 @@ def _named(pids: list[int]) -> str:
 
 def _hint(error: Exception, primary: int, database: Path) -> str:
     number = getattr(error, "errno", None)
-    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+    if primary in _HELD:
         return f"{_named(writers(database))}; wait for that, {ELSEWHERE}"
     if primary == sqlite3.SQLITE_FULL or number in _FULL:
         return f"free space on the disk of {database.parent}, {ELSEWHERE}"

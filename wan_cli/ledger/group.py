@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Self, TypeAlias
 
+from wan_cli.ledger.faults import is_held
+
 Call: TypeAlias = Callable[[], Any]
 
 
@@ -38,6 +40,8 @@ def committed(calls: Sequence[Call], together: Callable[[], AbstractContextManag
     """Make the calls within ``together``, which makes them durable at its end, and say how each ended.
 
     When one of them fails, or all do, each is made again by itself: what is wrong with one costs the others nothing.
+    What fails before the first call, or because another process holds the lock, is every call's: each of them would
+    wait for the lock as long as the first one did.
     """
     if len(calls) > 1:
         ends: list[Ended] = []
@@ -48,6 +52,14 @@ def committed(calls: Sequence[Call], together: Callable[[], AbstractContextManag
                     ends.append(end := Ended.of(call))
                     end.result()
 
-        if Ended.of(all_of_them).error is None:
+        together_ended = Ended.of(all_of_them)
+        if together_ended.error is None:
             return ends
-    return [Ended.of(call) for call in calls]
+        if not ends:
+            return [together_ended] * len(calls)
+    alone: list[Ended] = []
+    for call in calls:
+        alone.append(Ended.of(call))
+        if is_held(alone[-1].error):
+            break
+    return alone + alone[-1:] * (len(calls) - len(alone))

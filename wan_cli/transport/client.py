@@ -22,7 +22,9 @@ from wan_cli.errors import KeyOrigin
 from wan_cli.proxies import check_proxies, proxy_for
 from wan_cli.text import safe_text
 from wan_cli.transport.body import sendable
+from wan_cli.transport.deadlines import Deadlines
 from wan_cli.transport.lost import (
+    GIVEN_UP,
     AnswerLost,
     NotSent,
     proxy_refused,
@@ -45,22 +47,6 @@ KEY_BYTES = 8
 """Shorter ones are no provider's keys but words that an answer may hold by chance."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deadlines:
-    """Seconds, and bytes of an answer (reliability.md section 5); tests divide them."""
-
-    connect: float = 10.0
-    submit_read: float = 60.0
-    submit_total: float = 90.0
-    sync_read: float = 600.0
-    sync_total: float = 660.0
-    poll_total: float = 30.0
-    upload_total: float = 600.0
-    write: float = 60.0
-    answer_bytes: int = 8 * 1024 * 1024
-    b64_bytes: int = 48 * 1024 * 1024
-
-
 _CODED = (b"content-encoding", b"content-length")
 """Headers of an answer that are not true of its decoded body."""
 _ASKED = "407 Proxy Authentication Required"
@@ -70,12 +56,16 @@ _NO_WAY = (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.PoolTimeout, httpx
 
 @dataclass(slots=True)
 class _Come:
-    """What has become of a request to ``origin`` so far: whether it ``left``, and what has come of its answer."""
+    """What has become of a request to ``origin``: whether it ``left``, and what came of its answer.
+
+    ``whole`` is an answer all of which is in ``data`` though the request was cancelled.
+    """
 
     origin: str
     left: bool
     data: bytearray = field(default_factory=bytearray)
     status: int | None = None
+    whole: httpx.Response | None = None
 
     async def watch(self, event: str, info: dict[str, Any]) -> None:
         """Note httpcore's word that our request is being written; a proxy's CONNECT, before it, is not ours."""
@@ -163,7 +153,9 @@ class Api:
 
         parts = urlsplit(self.origin)
         proxy = proxy_for(parts.scheme, parts.netloc)
-        return Wire(tls=self._tls(self.origin), connections=self._connections, keep=keep, proxy=proxy)
+        # what limits purchases is the engine's pace; one that waited here too would already be on record as sent
+        most = self._connections if keep else None
+        return Wire(tls=self._tls(self.origin), connections=most, keep=keep, proxy=proxy)
 
     async def send(
         self, request: httpx.Request, *, paid: bool = False, sync: bool = False, pictures: int = 0
@@ -171,7 +163,8 @@ class Api:
         """Send one request and read the whole answer.
 
         ``sync`` allows for a provider that draws before it answers; ``pictures`` widens the cap for answers that hold
-        that many. Raises :class:`NotSent` or :class:`AnswerLost`; ``FileInvalid`` when a file changed meanwhile.
+        that many. Raises :class:`NotSent` or :class:`AnswerLost`, the latter also where a purchase is cancelled and
+        some of its answer is here; ``FileInvalid`` when a file changed meanwhile.
         """
         origin = f"{request.url.scheme}://{request.url.netloc.decode()}"
         away = request.extensions.get("elsewhere", False)
@@ -183,18 +176,18 @@ class Api:
         wire.headers["User-Agent"] = USER_AGENT
         limits = self.deadlines
         upload = request.extensions.get("form") is not None
-        read = limits.sync_read if sync else limits.submit_read if paid or upload else limits.poll_total
-        total = limits.sync_total if sync else limits.submit_total if paid else limits.poll_total
-        total = limits.upload_total if upload else total
-        wire.extensions["timeout"] = {"connect": limits.connect, "read": read, "write": limits.write, "pool": read}
+        total, parts = limits.of(paid=paid, sync=sync, upload=upload)
+        wire.extensions["timeout"] = parts
         cap = limits.answer_bytes + pictures * limits.b64_bytes
         self._log(request)
-        # a transport that replaces the network does not tell when a request leaves
+        # a transport that replaces the network has no turns, and does not tell when a request leaves
         come = _Come(origin, left=self._transport is not None)
         line = self._away() if away else self._line(fresh=paid)
         wire.extensions["trace"] = come.watch
         try:
-            async with asyncio.timeout(total):
+            async with asyncio.timeout(total if self._transport else parts["pool"] + total) as clock:
+                # wan_cli.wire.pool.TURN: how long others take before it is no matter of how long this one may take
+                wire.extensions["turn"] = lambda: clock.reschedule(asyncio.get_running_loop().time() + total)
                 response = await self._call(line, wire, cap, come)
         except TimeoutError as error:
             if not come.left:
@@ -204,6 +197,12 @@ class Api:
             raise AnswerLost(
                 f"no whole answer within {total:g} s", raw=self._blinded(come.data), status=come.status, slow=True
             ) from error
+        except asyncio.CancelledError as given_up:
+            if not (paid and come.data):
+                raise
+            if come.whole is None:
+                raise AnswerLost(GIVEN_UP, raw=self._blinded(come.data), status=come.status) from given_up
+            response = self._answer(come.whole, wire, come)  # only its connection was still to be closed
         self._log(response)
         return response
 
@@ -232,16 +231,24 @@ class Api:
                             raw=self._blinded(data[:cap]),
                             status=come.status,
                         )
+            except asyncio.CancelledError:
+                if response.is_closed:  # httpx closes it where it ends, before it says so
+                    come.whole = response
+                raise
             finally:
                 await response.aclose()
         except (httpx.TransportError, httpx.InvalidURL, httpx.DecodingError) as error:
             raise self._meant(error, come) from error
+        return self._answer(response, request, come)
+
+    def _answer(self, response: httpx.Response, request: httpx.Request, come: _Come) -> httpx.Response:
+        """Return the answer with its body. Raises :class:`NotSent` where it is not the provider's but a proxy's."""
         asked = response.status_code == httpx.codes.PROXY_AUTHENTICATION_REQUIRED
         if asked and (proxy := self._proxy(come.origin)):
             raise proxy_refused(come.origin, proxy, _ASKED)  # before plain http a proxy answers by itself
         # raw: two of a kind stay two (H03), and bytes beyond ASCII are nobody's crash; a request id is kept and shown
         kept = [(name, self._blinded(value)) for name, value in response.headers.raw if name.lower() not in _CODED]
-        return httpx.Response(response.status_code, headers=kept, content=self._blinded(data), request=request)
+        return httpx.Response(response.status_code, headers=kept, content=self._blinded(come.data), request=request)
 
     def _meant(self, error: Exception, come: _Come) -> NotSent | AnswerLost:
         """Say of a failed request whether it left, and why it failed."""

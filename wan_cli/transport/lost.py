@@ -17,6 +17,8 @@ from wan_cli.transport.redact import redact
 _PROXY_DOWN = re.compile(r"5\d\d\b|Proxy Server could not connect")
 """What an HTTP or a SOCKS proxy says where not it but the way to the provider is at fault."""
 
+GIVEN_UP = "waiting for the answer was given up"
+
 
 class NotSent(Exception):
     """No byte of the request left, certainly; ``error`` says why. ``final`` where trying again cannot help.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import sys
 from collections import OrderedDict
 from collections.abc import AsyncIterable, AsyncIterator
 from typing import Self, TypeAlias
@@ -18,16 +19,19 @@ import httpx
 
 from wan_cli.wire.stream import Backend
 
+TURN = "turn"
+"""The request extension that is called when the request has its turn, before anything is sent or connected for it."""
+
 Key: TypeAlias = tuple[bytes, bytes, int, str | None]
 """Scheme, host and port that a connection leads to, and the name its certificate was held against where that is not
 the host's own: one that was made for a name is never used for another name at the same address (S9)."""
 
 
 class Wire(httpx.AsyncHTTPTransport):
-    """The transport of one kind of requests: ``connections`` at a time, of which all are kept, or none."""
+    """The transport of one kind of requests: ``connections`` at a time (``None``: any number), all kept, or none."""
 
     def __init__(
-        self, *, tls: ssl.SSLContext, connections: int, keep: bool = True, keep_s: float = 60.0,
+        self, *, tls: ssl.SSLContext, connections: int | None, keep: bool = True, keep_s: float = 60.0,
         proxy: str | None = None,
     ) -> None:  # fmt: skip
         """Raise ``ImportError`` or ``ValueError`` for a proxy that cannot be used."""
@@ -39,11 +43,10 @@ class Wire(httpx.AsyncHTTPTransport):
 class Pool:
     """Lets at most ``most`` requests go out at a time, each on a connection of ``maker``, which may be kept."""
 
-    def __init__(self, maker: httpcore.AsyncConnectionPool, most: int, *, keep: bool) -> None:
-        maker._network_backend = Backend()  # noqa: SLF001 - httpx has no way to say it
+    def __init__(self, maker: httpcore.AsyncConnectionPool, most: int | None, *, keep: bool) -> None:
         self._maker = maker
-        self._turns = asyncio.Semaphore(most)
-        self._most = most
+        self._most = sys.maxsize if most is None else most
+        self._turns = asyncio.Semaphore(self._most)
         self._keep = keep
         self._active = 0
         self._busy: set[httpcore.AsyncConnectionInterface] = set()
@@ -51,6 +54,8 @@ class Pool:
         """Connections that wait for their next request, the one that waits longest first."""
         self._of: dict[Key, list[httpcore.AsyncConnectionInterface]] = {}
         """The same by where they lead."""
+        self._opened: dict[httpcore.AsyncConnectionInterface, Backend] = {}
+        """What each connection, idle or busy, has of the network: it may fail before it holds its own stream."""
 
     async def __aenter__(self) -> Self:
         """Return the pool itself."""
@@ -63,7 +68,8 @@ class Pool:
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
         """Send a request on a kept connection or a new one.
 
-        Raises httpcore's errors: ``PoolTimeout`` where its turn does not come in time, ``UnsupportedProtocol``.
+        Its :data:`TURN` is called once it may go. Raises httpcore's errors: ``PoolTimeout`` where its turn does not
+        come in time, ``UnsupportedProtocol``.
         """
         if request.url.scheme not in (b"http", b"https"):
             said = request.url.scheme.decode("ascii", "replace")
@@ -73,6 +79,8 @@ class Pool:
         key = (origin.scheme, origin.host, origin.port, request.extensions.get("sni_hostname"))
         connection: httpcore.AsyncConnectionInterface | None = None
         try:
+            if begins := request.extensions.get(TURN):
+                begins()
             while True:
                 connection = await self._kept(key) or await self._made(origin)
                 self._busy.add(connection)
@@ -80,9 +88,11 @@ class Pool:
                     response = await connection.handle_async_request(request)
                     break
                 except httpcore.ConnectionNotAvailable:  # it was closed since it was looked at
-                    self._busy.discard(connection)
-        except BaseException:
+                    await self._close(connection)
+        except BaseException as error:
             await self._ended(connection, key)
+            if type(error).__module__.partition(".")[0] == "socksio":  # which httpcore lets through
+                raise httpcore.ProxyError(f"it does not speak SOCKS5 ({error})") from error
             raise
         assert isinstance(response.stream, AsyncIterable)  # noqa: S101 - an asynchronous connection's
         body = Body(self, response.stream, connection, key)
@@ -108,14 +118,27 @@ class Pool:
             self._forget(connection)
             if not connection.is_closed() and not connection.has_expired():
                 return connection
-            await connection.aclose()
+            await self._close(connection)
         return None
 
     async def _made(self, origin: httpcore.Origin) -> httpcore.AsyncConnectionInterface:
         """Return a new connection; where there are too many, the one that waits longest makes room."""
         while self._idle and self._active + len(self._idle) > self._most:
             await self._drop_oldest()
-        return self._maker.create_connection(origin)
+        backend = Backend()
+        self._maker._network_backend = backend  # noqa: SLF001 - httpx has no way to say it
+        connection = self._maker.create_connection(origin)
+        self._opened[connection] = backend
+        return connection
+
+    async def _close(self, connection: httpcore.AsyncConnectionInterface) -> None:
+        """Close a connection, with whatever was opened for it."""
+        self._busy.discard(connection)
+        try:
+            await connection.aclose()
+        finally:
+            if backend := self._opened.pop(connection, None):
+                backend.abort()
 
     def _forget(self, connection: httpcore.AsyncConnectionInterface) -> None:
         key = self._idle.pop(connection)
@@ -127,18 +150,18 @@ class Pool:
     async def _drop_oldest(self) -> None:
         oldest = next(iter(self._idle))
         self._forget(oldest)
-        await oldest.aclose()
+        await self._close(oldest)
 
     async def _ended(self, connection: httpcore.AsyncConnectionInterface | None, key: Key) -> None:
         """Keep a connection whose request is over, or close it; let the next request go."""
         try:
             if connection is not None:
                 self._busy.discard(connection)
-                if self._keep and connection.is_idle() and not connection.is_closed():
+                if self._keep and connection.is_idle() and not connection.is_closed() and not _has_more(connection):
                     self._idle[connection] = key
                     self._of.setdefault(key, []).append(connection)
                 else:
-                    await connection.aclose()
+                    await self._close(connection)
         finally:
             self._active -= 1
             self._turns.release()
@@ -149,7 +172,16 @@ class Pool:
         while self._idle:
             await self._drop_oldest()
         for connection in tuple(self._busy):
-            await connection.aclose()
+            await self._close(connection)
+        await asyncio.sleep(0)  # the loop closes the sockets
+
+
+def _has_more(connection: object) -> bool:
+    """Tell whether bytes came behind the answer's end: the next request would take them for its own answer."""
+    while inner := getattr(connection, "_connection", None):
+        connection = inner
+    protocol = getattr(connection, "_h11_state", None)
+    return protocol is not None and bool(protocol.trailing_data[0])
 
 
 class Body:

@@ -22,8 +22,20 @@ NEXT_ADDRESS_S = 0.25
 """Head start of each address of a name before the next is tried beside it (RFC 8305 section 8)."""
 
 
+AT_ONCE = -1.0
+"""In place of a timeout: httpcore names none while it talks to a SOCKS proxy, which is a part of connecting."""
+
+
 class Backend(httpcore.AsyncNetworkBackend):
-    """Opens connections."""
+    """Opens connections, and can close what it opened."""
+
+    def __init__(self) -> None:
+        self._opened: list[Stream] = []
+
+    def abort(self) -> None:
+        """Close at once what was opened, also where nobody took it over; more than once is no matter."""
+        for stream in self._opened:
+            stream.abort()
 
     async def connect_tcp(
         self, host: str, port: int, timeout: float | None = None, local_address: str | None = None,  # noqa: ASYNC109
@@ -32,6 +44,8 @@ class Backend(httpcore.AsyncNetworkBackend):
         """Connect. Raises ``httpcore.ConnectError`` or ``ConnectTimeout``."""
         del local_address, socket_options  # httpx asks for neither
         loop = asyncio.get_running_loop()
+        until = None if timeout is None else loop.time() + timeout
+        _check_name(host)
         # a single address is no race, which would leave its socket open where it is cancelled as it ends
         race = None if _is_address(host) else NEXT_ADDRESS_S
         try:
@@ -43,6 +57,8 @@ class Backend(httpcore.AsyncNetworkBackend):
             raise httpcore.ConnectError(str(error)) from error
         except OSError as error:
             raise httpcore.ConnectError("All connection attempts failed") from error
+        stream.connect_until = until
+        self._opened.append(stream)
         return stream
 
     async def sleep(self, seconds: float) -> None:
@@ -56,6 +72,8 @@ class Stream(httpcore.AsyncNetworkStream, asyncio.Protocol):
     _transport: asyncio.Transport
 
     def __init__(self) -> None:
+        self.connect_until: float | None = None
+        """When it has to be usable, in the loop's time: what a proxy is asked first included."""
         self._secure = False
         self._come: deque[bytes] = deque()
         self._size = 0
@@ -111,13 +129,16 @@ class Stream(httpcore.AsyncNetworkStream, asyncio.Protocol):
 
     # -- httpcore's side, whose interface has the timeouts
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
-        """Return what has come; nothing at the end. Raises ``httpcore.ReadError`` or ``ReadTimeout``."""
+    async def read(self, max_bytes: int, timeout: float | None = AT_ONCE) -> bytes:  # noqa: ASYNC109
+        """Return what has come; nothing at the end. Raises ``httpcore.ReadError`` or ``ReadTimeout``.
+
+        Without a timeout it is a part of connecting: it has what is left of that time, and ends as that does.
+        """
         del max_bytes
         if not self._come and not self._over:
             self._reader = asyncio.get_running_loop().create_future()
             try:
-                await _within(self._reader, timeout, httpcore.ReadTimeout)
+                await _within(self._reader, *self._limit(timeout, httpcore.ReadTimeout))
             finally:
                 self._reader = None
         if not self._come:
@@ -131,28 +152,46 @@ class Stream(httpcore.AsyncNetworkStream, asyncio.Protocol):
             self._transport.resume_reading()
         return data
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        """Write all of it. Raises ``httpcore.WriteError`` or ``WriteTimeout``."""
+    async def write(self, buffer: bytes, timeout: float | None = AT_ONCE) -> None:  # noqa: ASYNC109
+        """Write all of it. Raises ``httpcore.WriteError`` or ``WriteTimeout``; without a timeout see :meth:`read`."""
         if not self._gone:
             self._transport.write(buffer)
             if self._full:
                 self._writer = asyncio.get_running_loop().create_future()
                 try:
-                    await _within(self._writer, timeout, httpcore.WriteTimeout)
+                    await _within(self._writer, *self._limit(timeout, httpcore.WriteTimeout))
                 finally:
                     self._writer = None
         if self._gone:
             raise httpcore.WriteError(str(self._error or "the connection is closed")) from self._error
 
+    def _limit(
+        self, timeout: float | None, late: type[httpcore.TimeoutException]
+    ) -> tuple[float | None, type[httpcore.TimeoutException]]:
+        """Return the seconds that there are, and what it is called when they are over."""
+        if timeout != AT_ONCE:
+            return timeout, late
+        until = self.connect_until
+        left = None if until is None else max(0.0, until - asyncio.get_running_loop().time())
+        return left, httpcore.ConnectTimeout
+
     async def aclose(self) -> None:
-        """Close it at once: what is not written yet is not written any more."""
+        """Close it at once: what is not written yet is not written any more.
+
+        It waits for nothing, for what follows the last byte of an answer must not be a place to be cancelled at.
+        """
+        self.abort()
+
+    def abort(self) -> None:
+        """Let the loop close the socket in its next turn; nothing is written from now on."""
+        self._gone = True
         self._transport.abort()
-        await asyncio.sleep(0)  # the loop closes the socket
 
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None,  # noqa: ASYNC109
     ) -> httpcore.AsyncNetworkStream:  # fmt: skip
         """Go on over TLS. Raises ``httpcore.ConnectError`` (a certificate, among others) or ``ConnectTimeout``."""
+        _check_name(server_hostname or "")
         loop, secured = asyncio.get_running_loop(), Stream()
         secured._secure = True
         try:
@@ -175,6 +214,14 @@ class Stream(httpcore.AsyncNetworkStream, asyncio.Protocol):
             return self._over or bool(self._come)
         known = {"client_addr": "sockname", "server_addr": "peername"}
         return self._transport.get_extra_info(known.get(info, info))
+
+
+def _check_name(host: str) -> None:
+    """Raise ``httpcore.ConnectError`` for what asyncio and ssl, which encode names so, could not encode."""
+    try:
+        host.encode("idna")
+    except UnicodeError as error:
+        raise httpcore.ConnectError("the host's name is none: a part of it is empty or longer than 63") from error
 
 
 def _is_address(host: str) -> bool:
