@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -105,3 +106,13 @@ def test_state_stays_untouched(live: Cli) -> None:
     """A dry run makes no ledger."""
     live.run("generate", "x", "--dry-run")
     assert not (live.root / "state").exists()
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="its names are Unicode")
+@pytest.mark.parametrize("maker", ["rivya", "modelverse"])
+def test_a_file_with_a_name_of_any_bytes(live: Cli, maker: str) -> None:
+    """A name that is no UTF-8 has a place in the command as well."""
+    live.write("caf\udce9.png", picture())
+    ran = live.run("edit", "caf\udce9.png", "make it night", "-p", maker, "--dry-run", "--json")
+    assert ran.code == 0, ran.err
+    assert "caf" in ran.json["requests"][0]["curl"]

@@ -260,3 +260,39 @@ def test_hostile_names_from_the_prompt(live: Cli) -> None:
     """A prompt cannot steer the name: no separator, no parent folder, no dash in front."""
     ran = live.run("generate", "../../etc/passwd", "-o", "{slug}{ext}")
     assert ran.lines == ["etc-passwd.png"]
+
+
+@pytest.mark.parametrize("there", ["mine", '{"version": 2}', "[" * 9_000, "\xff", "x" * 1_100_000])
+def test_a_file_of_yours_is_no_sidecar(live: Cli, there: str) -> None:
+    """A file that has a sidecar's name and is none is a usage error before buying; --overwrite says it may go."""
+    own = live.write("fox.png.json", there.encode("latin-1"))
+    ran = live.run("generate", "a fox", "-o", "fox.png", "--sidecar", "--json")
+    assert (ran.code, live.provider.purchases) == (2, 0)
+    assert "fox.png.json exists and is no sidecar" in ran.said("error")
+    assert own.read_bytes() == there.encode("latin-1")
+    assert live.run("generate", "a fox", "-o", "fox.png", "--sidecar", "--overwrite").code == 0
+    assert json.loads(own.read_text(encoding="utf-8"))["file"] == "fox.png"
+
+
+def test_a_folder_is_no_sidecar(live: Cli) -> None:
+    """A folder of a sidecar's name is a usage error; an older sidecar is written anew."""
+    (live.cwd / "fox.png.json").mkdir()
+    ran = live.run("generate", "a fox", "-o", "fox.png", "--sidecar", "--overwrite")
+    assert (ran.code, live.provider.purchases) == (2, 0)
+    assert "is a folder" in ran.said("error")
+    live.write("owl.png.json", '{"wan": 1, "file": "owl.png"}')
+    assert live.run("generate", "an owl", "-o", "owl.png", "--sidecar").code == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "output", "true"), [("wan2.7-image", "fox.mp4", ".png"), ("wan2.7-video", "fox.png", ".mp4")]
+)
+@pytest.mark.parametrize("flags", [(), ("--convert",)], ids=str)
+def test_nothing_makes_a_video_of_a_picture(
+    live: Cli, model: str, output: str, true: str, flags: tuple[str, ...]
+) -> None:
+    """A name that no conversion leads to is refused before anything is bought, and the hint is a call that works."""
+    ran = live.run("generate", "a fox", "-p", "rivya", "-m", model, "-o", output, *flags)
+    assert (ran.code, live.provider.purchases) == (2, 0)
+    assert "cannot be converted" in ran.said("error")
+    assert ran.said("hint").endswith(f"-o '{{slug}}-{{id}}{true}'")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -150,3 +151,30 @@ def test_keep_names_the_picture_and_not_the_copy(cli: Cli, large: Path) -> None:
     assert 'images = ["large.png"]' in text
     assert "shrink_references = true" in text
     assert cli.run("render", "assets.toml", "--sandbox", "--check").code == 0
+
+
+def test_a_render_says_it_too(cli: Cli, large: Path) -> None:
+    """Without --json the warning is on standard error, by the asset's name, before the asset is made."""
+    del large
+    cli.write("assets.toml", MANIFEST.replace("{more}", "shrink_references = true"))
+    ran = cli.run("render", "assets.toml", "--sandbox", "--allow-unknown-cost")
+    assert ran.code == 0, ran.err
+    (warning,) = [line for line in ran.err.splitlines() if line.startswith("warning:")]
+    assert warning.startswith("warning: night: large.png is too large (9000x1200, ")
+    again = cli.run("render", "assets.toml", "--sandbox", "--again", "-n", "2", "--allow-unknown-cost")
+    assert again.code == 0, again.err
+    assert again.err.count("warning: night: large.png is too large") == 1
+
+
+def test_like_takes_the_picture_when_the_copy_has_gone(cli: Cli, large: Path) -> None:
+    """Copies are kept for a month; after that --like makes one of the picture itself, for the flag was said."""
+    del large
+    assert cli.run("edit", "large.png", "night", *ALSO, "-o", "night.png", "--shrink-references").code == 0
+    shutil.rmtree(Path(os.environ["WAN_STATE_DIR"]) / "sandbox" / "copies")
+    ran = cli.run("edit", "--like", "night.png", "--sandbox", "--dry-run")
+    assert ran.code == 0, ran.err
+    assert "--shrink-references, large.png" in ran.err
+    assert "so a smaller copy is sent" in ran.err
+    (cli.cwd / "large.png").write_bytes(b"another")
+    ran = cli.run("edit", "--like", "night.png", "--sandbox")
+    assert ran.code == 0, ran.err  # the copy is there again, and has what was sent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -298,6 +299,17 @@ def test_a_description_in_any_script_can_be_read_by_people(stage: Stage) -> None
     stage.out.mkdir()
     write_sidecar(stage.task(prompt="ein F\u00fcchslein \u72d0", add=False), result(), stage.out / "fox.png")
     assert "ein F\u00fcchslein \u72d0" in (stage.out / "fox.png.json").read_text(encoding="utf-8")
+
+
+def test_a_description_names_a_file_of_any_bytes(stage: Stage) -> None:
+    """A name that is no UTF-8 is written as JSON spells it, and read as the same name."""
+    stage.out.mkdir()
+    file = LocalFile(path="/home/me/caf\udce9.png", sha256="ab", size=3, mime="image/png")
+    media = (Media(role="reference", kind="image", file=file),)
+    write_sidecar(stage.task(media=media, add=False), result(), stage.out / "fox.png")
+    said = json.loads((stage.out / "fox.png.json").read_text(encoding="utf-8"))
+    assert said["references"] == [{"name": "caf\udce9.png", "sha256": "ab"}]
+    assert stage.files() == ["fox.png.json"]
 
 
 def test_a_description_that_cannot_be_written_says_why(stage: Stage) -> None:

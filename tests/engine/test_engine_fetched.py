@@ -371,6 +371,21 @@ def test_numbers_count_what_came_where_it_is_more(stage: Stage) -> None:
     assert naming_numbers(task, 9) == (3, 9)
 
 
+@pytest.mark.parametrize(("overwrite", "replaces"), [(False, None), (True, ()), (True, None)])
+def test_a_file_of_somebody_in_the_place_of_a_description(
+    stage: Stage, overwrite: bool, replaces: tuple[str, ...] | None
+) -> None:
+    """It is left as it is, with a warning, and the result counts as complete; only --overwrite says that it may go."""
+    stage.out.mkdir()
+    (stage.out / "fox.png.json").write_text("mine", encoding="utf-8")
+    target = replace(into(stage, "fox.png", sidecar=True), overwrite=overwrite, replaces=replaces)
+    ended = stage.run(done(stage, target=target))
+    left = not overwrite or replaces is not None
+    assert ended.state.kind == "saved"
+    assert ((stage.out / "fox.png.json").read_text(encoding="utf-8") == "mine") is left
+    assert ("fox.png.json is no sidecar and was left as it is, so the file has none" in ended.warnings) is left
+
+
 def test_a_name_taken_meanwhile_is_told_and_recorded(stage: Stage) -> None:
     """The record has the name that the result got, and its description stands beside that."""
     stage.out.mkdir()

@@ -85,7 +85,7 @@ def test_no_poster_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         patch.setattr(Path, "replace", full)
         told(with_poster(WANTED, file), file, "could not be written: No space left on device")
     (tmp_path / "clip.mp4").write_bytes(b"\0\0\0\x18ftypisom" + bytes(40))
-    told(with_poster(WANTED, file), file, "clip.poster.jpg was not made: ")
+    told(with_poster(WANTED, file), file, "clip.poster.jpg was not made: Invalid data")
     monkeypatch.setattr(films, "installed", lambda: False)
     told(with_poster(WANTED, file), file, "PyAV (the extra [video]) is missing; python -m pip install 'av>=15'")
     assert names(tmp_path) == ["clip.mp4"]

@@ -301,7 +301,7 @@ HUGE = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x2e\xe0\0\0\x2e\xe0\x08\2\0\0\0\xde'\
     ("data", "why"),
     [(b"", "unknown data is not shown"), (b"GIF89a\1\0\1\0\0\0\0;", "GIF is not shown"),
      (HUGE, "12000x12000"),
-     (b"\xff\xd8\xff\xd9", ""), (b"\x89PNG\r\n\x1a\n", "")],
+     (b"\xff\xd8\xff\xd9", ""), (b"\0\0\0\x18ftypisom" + bytes(40), "shown: Invalid data"), (b"\x89PNG\r\n\x1a\n", "")],
 )  # fmt: skip
 def test_what_cannot_be_shown_is_a_warning(streams: Make, tmp_path: Path, data: bytes, why: str) -> None:
     """Empty, foreign, huge and broken files, and one that is gone, cost a line each, and the next is still shown."""

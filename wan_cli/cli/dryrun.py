@@ -10,6 +10,7 @@ from wan_cli import spend
 from wan_cli.cli.curl import as_data
 from wan_cli.models import Task, Warned
 from wan_cli.registry import capabilities
+from wan_cli.text import one_line
 from wan_cli.ui.document import jsonl_line, task_document
 from wan_cli.ui.jsonl import request_event
 from wan_cli.ui.messages import warning_line
@@ -54,7 +55,7 @@ def _requests(adapter: Provider, task: Task, trace: str) -> list[httpx.Request]:
     for item in task.job.media:
         if adapter.uploads and item.file and not item.url and adapter.uploads_file(item.file):
             found.append(next(adapter.upload(item.file, model=adapter.model_for(task.job), trace=trace)))
-            item = replace(item, url=f"<upload:{item.file.name}>")  # noqa: PLW2901 - the same medium, with its address
+            item = replace(item, url=f"<upload:{one_line(item.file.name)}>")  # noqa: PLW2901 - the same medium, with its address
         media.append(item)
     job = replace(task.job, media=tuple(media))
     return [*found, next(adapter.submit(job, token=task.token))]

@@ -19,7 +19,7 @@ from wan_cli.cli.order import Order, price_lines, read_order
 from wan_cli.cli.outcome import Wish
 from wan_cli.dataclass import dataclass, fields, replace
 from wan_cli.errors import UsageError
-from wan_cli.media import EXTENSIONS, film
+from wan_cli.media import EXTENSIONS, film, mime_of_extension
 from wan_cli.models import Cost, Done, Saved, Target, Task, Verb, Warned
 from wan_cli.targets import check_targets
 
@@ -147,11 +147,8 @@ def _place(app: App, options: Making, order: Order) -> _Places:
         values |= makers[0]
     plan = naming.plan(output, cwd=str(app.cwd), values=values, count=total)
     delivered = [EXTENSIONS[mime] for mime in order.model.formats]
-    if plan.wanted_ext and delivered and plan.wanted_ext not in delivered and not options.convert:
-        raise UsageError(
-            f"-o {output}: {order.model.name} on {order.model.provider} delivers {' or '.join(delivered)}",
-            hint="add --convert",
-        )
+    if plan.wanted_ext and delivered and plan.wanted_ext not in delivered:
+        _check_convertible(options, order, str(output), plan.wanted_ext)
     if options.convert and not plan.wanted_ext:
         raise UsageError("--convert: to which format? -o names none", hint="use -o {slug}-{id}.jpg")
     ext = plan.wanted_ext or (delivered or [UNKNOWN_EXTENSION])[0]
@@ -162,9 +159,7 @@ def _place(app: App, options: Making, order: Order) -> _Places:
         keep_in_project(app, options.output, paths)
         if check_targets(paths, overwrite=options.overwrite, skip_existing=options.skip_existing) == "skip":
             return _Places(plan, stamp, paths)
-        if options.poster:
-            posters = [poster for path in paths if str(poster := film.poster_path(path)) not in own]
-            check_targets(posters, overwrite=options.overwrite, skip_existing=False)
+        _check_beside(options, paths, own)
     elif options.skip_existing:
         raise UsageError("--skip-existing: a name with {id} never exists yet", hint="use -o {slug}{ext}")
     else:
@@ -175,6 +170,38 @@ def _place(app: App, options: Making, order: Order) -> _Places:
         keep_in_project(app, options.output, trial)
         check_targets(_apart(trial), overwrite=options.overwrite, skip_existing=False)
     return _Places(plan, stamp)
+
+
+def _check_convertible(options: Making, order: Order, output: str, wanted: str) -> None:
+    """Refuse a name in a format that is not delivered, unless it is asked to be converted and can be."""
+    from wan_cli.convert import CONVERTIBLE
+
+    formats, model = order.model.formats, order.model
+    possible = mime_of_extension(f"x{wanted}") in CONVERTIBLE and not CONVERTIBLE.isdisjoint(formats)
+    if options.convert and possible:
+        return
+    delivers = f"{model.name} on {model.provider} delivers {' or '.join(EXTENSIONS[mime] for mime in formats)}"
+    if possible:
+        raise UsageError(f"-o {output}: {delivers}", hint="add --convert")
+    raise UsageError(
+        f"-o {output}: {delivers}, which cannot be converted to {wanted}",
+        hint=f"use -o {{slug}}-{{id}}{EXTENSIONS[formats[0]]}",
+    )
+
+
+def _check_beside(options: Making, paths: Sequence[Path], own: frozenset[str]) -> None:
+    """Refuse where a file of somebody has the name of a poster or a sidecar; an older sidecar is written anew."""
+    if options.poster:
+        posters = [poster for path in paths if str(poster := film.poster_path(path)) not in own]
+        check_targets(posters, overwrite=options.overwrite, skip_existing=False)
+    if options.sidecar:
+        from wan_cli.engine.sidecar import sidecar_path, stranger
+
+        for path in paths:
+            if sidecar_path(path).is_dir():
+                raise UsageError(f"--sidecar: {sidecar_path(path)} is a folder", hint="use -o ./")
+            if stranger(path) and not options.overwrite:
+                raise UsageError(f"--sidecar: {sidecar_path(path)} exists and is no sidecar", hint="add --overwrite")
 
 
 def _own_files(app: App, options: Making) -> frozenset[str]:

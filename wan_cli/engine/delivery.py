@@ -19,7 +19,7 @@ from wan_cli.engine.expiry import end_of, is_over, until
 from wan_cli.engine.finish import Finished, finished
 from wan_cli.engine.loop import Engine, Service, model_of
 from wan_cli.engine.poster import with_poster
-from wan_cli.engine.sidecar import write_sidecar
+from wan_cli.engine.sidecar import sidecar_path, stranger, write_sidecar
 from wan_cli.errors import DownloadFailed, WanError, WriteFailed
 from wan_cli.intake import digest_of
 from wan_cli.media import EXTENSIONS
@@ -192,7 +192,10 @@ class _Desk:
         if real != final:
             file = await self._record(index, made, real)
             made.notes.append(f"{final.name} was taken meanwhile, so the result is {real.name}")
-        if self.task.target.sidecar:
+        target = self.task.target
+        if target.sidecar and not (target.overwrite and target.replaces is None) and stranger(real):
+            made.notes.append(f"{sidecar_path(real).name} is no sidecar and was left as it is, so the file has none")
+        elif target.sidecar:
             write_sidecar(self._public(), file, real)
         return await self._posted(_Fetched(index, file, notes=tuple(made.notes)))
 

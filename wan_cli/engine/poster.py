@@ -41,7 +41,9 @@ def with_poster(target: Target, file: File | None) -> Postered | None:
     try:
         data = film.poster(video)
     except Exception as error:  # noqa: BLE001 - whatever a decoder makes of a file
-        return Postered(file, (f"{path.name} was not made: {one_line(str(error))}",))
+        return Postered(
+            file, (f"{path.name} was not made: {one_line(str(getattr(error, 'strerror', None) or error))}",)
+        )
     try:
         if os.path.lexists(path) and not target.overwrite and read_regular(path, film.POSTER_BYTES) != data:
             return Postered(file, (f"{path.name} exists and was left as it is, so the video has no poster",))

@@ -8,7 +8,28 @@ from pathlib import Path
 
 from wan_cli.errors import WriteFailed
 from wan_cli.imprint import VERSION, imprint, references
+from wan_cli.intake import read_regular
 from wan_cli.models import File, Task
+
+_MOST_BYTES = 1024 * 1024
+"""Of a sidecar: prompts and names are shorter by far."""
+
+
+def sidecar_path(path: Path) -> Path:
+    """Return where the sidecar of a file stands: ``fox.png.json`` for ``fox.png``."""
+    return path.with_name(path.name + ".json")
+
+
+def stranger(path: Path) -> bool:
+    """Tell whether a file that is no sidecar has the name of that of ``path``. A link is replaced, not followed."""
+    there = sidecar_path(path)
+    if there.is_symlink() or not there.is_file():
+        return False
+    try:
+        said = json.loads(read_regular(there, _MOST_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return True
+    return not (isinstance(said, dict) and "wan" in said)
 
 
 def write_sidecar(task: Task, file: File, path: Path) -> None:
@@ -22,10 +43,11 @@ def write_sidecar(task: Task, file: File, path: Path) -> None:
         "references": references(job),
         "cost": {"estimated": task.cost.estimated, "actual": task.cost.actual, "unit": task.cost.unit},
     }  # fmt: skip
-    target = path.with_name(path.name + ".json")
+    target = sidecar_path(path)
     part = target.with_name(f".{target.name}.{task.id}-{file.index}-{secrets.token_hex(3)}.part")
     try:
-        with open(part, "x", encoding="utf-8") as out:  # noqa: PTH123 - exclusive creation
+        with open(part, "x", encoding="utf-8", errors="backslashreplace") as out:  # noqa: PTH123 - exclusive creation
+            # a name of any bytes has surrogates, and what stands for one then is what JSON has for it: \udcff
             out.write(json.dumps(said, ensure_ascii=False, indent=2) + "\n")
         part.replace(target)
     except OSError as error:

@@ -150,7 +150,8 @@ def cut(path: str, which: Which, folder: Path) -> Path:
     try:
         image = frame(Path(path), which)
     except Exception as error:  # whatever a decoder makes of a file
-        raise FileInvalid(f"{path}: its {which} frame cannot be taken: {error}", hint="give a picture") from error
+        why = getattr(error, "strerror", None) or error  # PyAV's own words beside it are a number
+        raise FileInvalid(f"{path}: its {which} frame cannot be taken: {why}", hint="give a picture") from error
     part = kept.with_name(f".{kept.name}.{secrets.token_hex(3)}.part")
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)

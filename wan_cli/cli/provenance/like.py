@@ -137,11 +137,15 @@ def _found(call: _Taking, medium: Media) -> str | None:
     """Return where a reference is: at its recorded path, else beside the file or here; with the same content."""
     if medium.file is None:
         return medium.url if call.origin.own else None
-    recorded, name = Path(medium.file.path), medium.file.name
-    places = [recorded] if call.origin.own and recorded.is_absolute() else []
-    for path in (*places, call.origin.path.parent / name, call.app.cwd / name):
-        if name.strip(".") and digest_of(path) == medium.file.sha256:
-            return str(path)
+    for file in (medium.file, *([medium.file.original] if medium.file.original else [])):  # copies go after a month
+        recorded, name = Path(file.path), file.name
+        places = [recorded] if call.origin.own and recorded.is_absolute() else []
+        for path in (*places, call.origin.path.parent / name, call.app.cwd / name):
+            if name.strip(".") and digest_of(path) == file.sha256:
+                if file is medium.file.original and not call.said["shrink_references"]:
+                    call.said["shrink_references"] = True
+                    call.taken.append("--shrink-references")
+                return str(path)
     return None
 
 

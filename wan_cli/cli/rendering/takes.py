@@ -20,7 +20,7 @@ from wan_cli.cli.rendering.asking import Paths, Reader
 from wan_cli.cli.rendering.books import Purchase
 from wan_cli.dataclass import dataclass
 from wan_cli.errors import UsageError
-from wan_cli.models import Cost, Target, Task
+from wan_cli.models import Cost, Target, Task, Warned
 
 if TYPE_CHECKING:
     from wan_cli.cli.order import Order
@@ -65,6 +65,8 @@ class Choice:
 
         async def work(engine: Engine) -> list[Task]:
             engine.submits = options.jobs or engine.submits
+            for asset, message in ((asset, one) for asset, order in orders for one in order.fitted.warnings):
+                engine.tell(Warned(message=f"{asset.id}: {message}"))
             how = {"wait": options.wait, "download": True, "limit": limit}
             return await engine.gathered(
                 run_through(call.app, engine, task, order.candidates[1:], **how) for task, order in tasks

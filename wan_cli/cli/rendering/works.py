@@ -18,7 +18,7 @@ from wan_cli.cli.rendering.standing import clear, replaceable
 from wan_cli.dataclass import dataclass, field, replace
 from wan_cli.errors import ProviderUnavailable, RateLimited, StaleAssets, StateUnusable, WanError
 from wan_cli.lock import Made
-from wan_cli.models import Cost, Done, Lost, Saved, Target, Task
+from wan_cli.models import Cost, Done, Lost, Saved, Target, Task, Warned
 from wan_cli.render.plan import Item, content_of
 from wan_cli.render.run import Result
 
@@ -141,6 +141,8 @@ class Works:
         )  # fmt: skip
         await self.engine.writing.do(ledger.save, task)
         self.books.purchases[task.id] = purchase
+        for message in order.fitted.warnings if slot == 1 else ():
+            self.engine.tell(Warned(message=message, task=task))
         return task, known
 
     def template(self, item: Item, order: Order) -> Task:

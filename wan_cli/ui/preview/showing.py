@@ -105,7 +105,8 @@ def _show(
             shown = _drawn(pixels, way, screen, answers, deep=_is_deep(streams.env))
     except Exception as error:  # noqa: BLE001 - whatever a decoder makes of a file; the file itself is well
         hint = getattr(error, "hint", "")
-        why = f"{error}; {hint}" if hint else str(error) or type(error).__name__
+        said = getattr(error, "strerror", None) or str(error)  # PyAV's own words beside it are a number
+        why = f"{said}; {hint}" if hint else said or type(error).__name__
         streams.say(f"warning: {name} cannot be shown: {one_line(why)}")
         return
     film = (mime_of_extension(path.name) or "").startswith("video/")
