@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from wan_cli.config import Account, Config, Setting, account, load, state_folder
-from wan_cli.config.keys import clean, is_loopback, origin_of, run_key_command
+from wan_cli.config import Account, Config, Setting, account, load, private, state_folder
+from wan_cli.config.keys import clean, is_loopback, origin_of, read_key_file, run_key_command
 from wan_cli.config.settings import config_path
 from wan_cli.errors import ConfigInvalid, KeyMissing, KeyOrigin
 
@@ -543,3 +544,25 @@ def test_a_key_command_with_a_null_byte_says_so(place: Place) -> None:
     """A word that no system takes is an error of the set-up."""
     place.user('[providers.rivya]\nkey_command = ["pass", "a\\u0000b"]\n')
     assert "ValueError" in place.invalid(place.account().secret).message
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are of POSIX")
+def test_i14_a_pipe_in_a_key_files_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written into it is the key, however slowly; one that nobody writes into is not waited for for ever."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path, 0o600)
+
+    def write() -> None:
+        with path.open("wb", buffering=0) as pipe:
+            pipe.write(b"sk-first")
+            pipe.write(b"-second\n")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert read_key_file(path) == "sk-first-second"
+    finally:
+        writer.join()
+    monkeypatch.setattr(private, "PIPE_S", 0.0)
+    with pytest.raises(ConfigInvalid, match=r"nothing came through it within 0 s|is empty"):
+        read_key_file(path)

@@ -217,3 +217,16 @@ def _picture_error(provider: str, **said: Any) -> str:
 def test_a_verb_without_videos_is_refused(provider: str, verb: str) -> None:
     """No provider makes a sequence of videos."""
     assert refused(provider, verb=verb).hint == "wan models"
+
+
+@pytest.mark.parametrize(("said", "flag"), [({"thinking": True}, "--thinking"), ({"audio_setting": "auto"}, "--audio")])
+def test_an_option_of_other_models_is_not_denied_to_the_provider(said: dict[str, Any], flag: str) -> None:
+    """Where the provider has an option, but not here, the message says where it is not."""
+    error = refused("dashscope", **said)
+    assert error.message.startswith(flag)
+    assert "dashscope has no such option for wan2.7-video with generate" in error.message
+
+
+def test_too_many_references_are_counted_in_words() -> None:
+    """Pictures and videos together are spoken of as both."""
+    assert refused("dashscope", *[REFERENCE] * 6, verb="fuse").message.startswith("6 pictures or videos: ")

@@ -6,6 +6,7 @@ import io
 import os
 import socket
 import struct
+import wave
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -589,3 +590,46 @@ def test_i14_a_file_that_changes_while_it_is_read_is_refused(
     monkeypatch.setattr("wan_cli.media.local.check_structure", changing)
 
     assert "changed while it was read" in refused(path)
+
+
+def wave_of(seconds: float, rate: int = 8000) -> bytes:
+    """Return silence."""
+    out = io.BytesIO()
+    with wave.open(out, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(rate)
+        sound.writeframes(bytes(2 * int(seconds * rate)))
+    return out.getvalue()
+
+
+def film_of(seconds: float) -> bytes:
+    """Return a film's headers that say how long it lasts."""
+    header = box(b"mvhd", struct.pack(">IIIII", 0, 0, 0, 1000, int(seconds * 1000)) + bytes(80))
+    return box(b"ftyp", b"isom\0\0\2\0isom") + box(b"moov", header) + box(b"mdat", b"x")
+
+
+@pytest.mark.parametrize("make", [wave_of, film_of])
+@pytest.mark.parametrize(
+    ("seconds", "taken"), [(1.4, False), (1.6, True), (2, True), (10, True), (10.4, True), (10.6, False), (0, True)]
+)
+def test_how_long_a_film_or_a_sound_may_last(
+    tmp_path: Path, make: Callable[[float], bytes], seconds: float, taken: bool
+) -> None:
+    """What lasts clearly less or more than the provider takes is refused here; a header that says nothing is not."""
+    path = tmp_path / "long"
+    path.write_bytes(make(seconds))
+    kind: Any = "audio" if make is wave_of else "video"
+    limits = Inputs(count=(0, 1), kinds=(kind,), seconds=(2, 10))
+    if taken:
+        assert local_file(str(path), limits, kind=kind).size == path.stat().st_size
+        return
+    with pytest.raises(FileInvalid, match=rf"it lasts {seconds:g} s; 2 to 10 s are taken"):
+        local_file(str(path), limits, kind=kind)
+
+
+def test_sound_whose_header_says_nothing_is_left_to_the_provider(tmp_path: Path) -> None:
+    """A form that is not read (compressed) is no fault."""
+    path = tmp_path / "sound.wav"
+    path.write_bytes(wave_of(1).replace(b"fmt \x10\0\0\0\1\0", b"fmt \x10\0\0\0\2\0"))
+    assert local_file(str(path), Inputs(count=(0, 1), kinds=("audio",), seconds=(2, 10)), kind="audio").size

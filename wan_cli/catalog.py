@@ -36,6 +36,8 @@ class Price:
 class Inputs:
     """How many media of one role a verb takes, and what each may be. Sides in pixels, ``max_bytes`` in bytes.
 
+    ``seconds`` is how long a video or sound may last, within half a second: what a frame or two adds is no matter.
+
     ``remote_only`` are kinds that go as an address only, ``local_only`` those that do not go as one. ``video`` holds
     for videos instead, where pictures have other limits.
     """
@@ -49,6 +51,7 @@ class Inputs:
     sides: tuple[int, int] | None = None
     max_ratio: float | None = None
     alpha: bool = True
+    seconds: tuple[float, float] | None = None
     video: Inputs | None = None
 
     def of(self, kind: Kind) -> Inputs:
@@ -193,6 +196,7 @@ def _inputs(data: Mapping[str, Any]) -> Inputs:
         sides=_pair(data.get("sides")),
         max_ratio=data.get("max_ratio"),
         alpha=data.get("alpha", True),
+        seconds=(float(data["seconds"][0]), float(data["seconds"][1])) if "seconds" in data else None,
         video=_inputs({"count": data["count"], "kinds": ["video"], **data["video"]}) if "video" in data else None,
     )
 

@@ -136,12 +136,13 @@ def _check_inputs(job: Job, model: Model, offer: Offer) -> None:
 
 def _check_range(job: Job, model: Model, given: int, inputs: Inputs) -> None:
     least, most = inputs.count
-    what = " or ".join("picture" if kind == "image" else kind for kind in inputs.kinds)
+    kinds = ["picture" if kind == "image" else kind for kind in inputs.kinds]
+    what, many = " or ".join(kinds), " or ".join(f"{kind}s" for kind in kinds)
     if given < least:
         hint = "wan edit PICTURE PROMPT" if job.verb == "fuse" and given else f"wan {job.verb} --help"
-        raise UsageError(f"{job.verb} needs at least {least} {what}{'s' if least > 1 else ''}, got {given}", hint=hint)
+        raise UsageError(f"{job.verb} needs at least {least} {many if least > 1 else what}, got {given}", hint=hint)
     if given > most:
-        raise UnsupportedOption(f"{given} {what}s: {model.name} on {model.provider} takes at most {most}")
+        raise UnsupportedOption(f"{given} {many}: {model.name} on {model.provider} takes at most {most}")
 
 
 def _check_options(job: Job, model: Model, offer: Offer, warnings: list[str]) -> None:
@@ -152,7 +153,10 @@ def _check_options(job: Job, model: Model, offer: Offer, warnings: list[str]) ->
             able = [name for name in who_can(job.verb, makes=job.makes, option=option) if name != model.provider]
             tail = f"; {' and '.join(able)} can" if able else ""
             hint = f"use -p {able[0]}" if able else f"leave {flag} out"
-            raise UnsupportedOption(f"{flag}: {model.provider} has no such option{tail}", hint=hint)
+            places = [other for each in capabilities(model.provider).models for other in each.verbs.values()]
+            elsewhere = any(option in place.options for place in places)
+            here = f" for {model.name} with {job.verb}" if elsewhere else ""
+            raise UnsupportedOption(f"{flag}: {model.provider} has no such option{here}{tail}", hint=hint)
         if option in offer.ineffective:
             warnings.append(f"{flag}: {offer.ineffective[option]} on {model.provider}")
     routes = capabilities(model.provider).routes

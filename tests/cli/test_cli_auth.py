@@ -518,3 +518,23 @@ def test_a_real_keyring(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         keyring.set_keyring(before)
     files(cli)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are of POSIX")
+def test_a_pipe_among_the_kept_keys_is_passed_over(cli: Cli) -> None:
+    """No command waits for somebody to write into it."""
+    cli.run("auth", "set", "rivya", "--store", "file", stdin=b"sk-of-rivya")
+    (kept,) = files(cli)
+    os.mkfifo(kept.with_name("aaa.json"), 0o600)
+    ran = cli.run("auth", "list", "rivya", "--json")
+    assert (ran.code, row(ran)["stored"]) == (0, f"file, for {row(ran)['origin']}")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such modes")
+def test_c02_the_list_says_that_a_kept_key_is_refused(cli: Cli) -> None:
+    """A key that no command will use is not listed as if all were well."""
+    cli.run("auth", "set", "rivya", "--store", "file", stdin=b"sk-of-rivya")
+    (kept,) = files(cli)
+    assert row(cli.run("auth", "list", "rivya", "--json"))["problem"] is None
+    kept.chmod(0o644)
+    assert "can be read by others" in row(cli.run("auth", "list", "rivya", "--json"))["problem"]

@@ -180,6 +180,17 @@ def test_a_taken_port(cli: Cli) -> None:
     assert ran.out == ""
 
 
+@needs_uvicorn
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such modes")
+def test_s19_the_state_folder_that_it_makes_is_private(cli: Cli) -> None:
+    """A server that runs before anything else leaves no state folder behind that others can read."""
+    state = cli.root / "new" / "state"
+    cli.env["WAN_STATE_DIR"] = str(state)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        cli.run("sandbox", "--port", taken.getsockname()[1])
+    assert [folder.stat().st_mode & 0o777 for folder in (state, state / "sandbox")] == [0o700, 0o700]
+
+
 class Listening:
     """Stands in for a socket: what it would be bound to is all that matters."""
 

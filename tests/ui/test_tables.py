@@ -98,6 +98,17 @@ def test_model_rows_are_true_for_all_their_verbs() -> None:
     assert any("thinking is ineffective" in r["limits"] for r in pro)
 
 
+def test_the_limits_of_a_video_are_seconds_and_resolutions() -> None:
+    """A row about videos says how long they may be, and nothing of pixels, which no video has an option for."""
+    films = [r for r in model_rows(every_model()) if r["makes"] == "video"]
+    assert films
+    assert not any("pixels" in r["limits"] for r in films)
+    fuse = next(r for r in films if (r["provider"], r["verbs"]) == ("dashscope", ["fuse"]))
+    assert "; 2-15 s; beside videos 2-10 s; 720p 1080p; aspects 16:9" in fuse["limits"]
+    rivya = next(r for r in films if r["provider"] == "rivya" and "generate" in r["verbs"])
+    assert "; 5 10 15 s; " in rivya["limits"]
+
+
 def test_equal_offers_share_a_row() -> None:
     """A model whose verbs offer the same is one row."""
     offer = Offer(prompt_max=10, count=(1, 1))

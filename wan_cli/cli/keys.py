@@ -83,6 +83,11 @@ def _row(app: App, name: str) -> dict[str, Any]:
     row |= {"key": found.key.source, "source": found.key.source, "origin": found.key.origin}
     if found.key.origin != found.origin:
         row["problem"] = f"the base URL is {found.origin}, so this key is not sent"
+    elif (kept := stored.find(name, found.origin)) and kept.store == "file" and kept.source == found.key.source:
+        try:
+            found.key.read()
+        except ConfigInvalid as error:  # others can read it, or it is damaged
+            row["problem"] = error.message
     return row
 
 

@@ -16,6 +16,8 @@ def serve(app: App, options: Serving) -> int:
 
     app.use(sandbox=True, play=options)
     folder = app.state / "port" if options.state is None else app.cwd / options.state
+    if options.state is None:
+        app.private(app.state)  # making it with the folder below would leave it open to others
     server.make(folder)
     bound = server.bind(options.host, options.port)
     for line in exports(bound.url):

@@ -15,13 +15,19 @@ from wan_cli.errors import ConfigInvalid
 from wan_cli.text import one_line
 
 LARGEST = 65_536
-"""Characters of a file with a key; a key has some hundreds."""
+"""Bytes of a file with a key; a key has some hundreds."""
+PIPE_S = 30.0
+"""Seconds that a pipe in a key file's place may take, as a key command may."""
 
 
 def read_private(path: Path) -> str:
-    """Return the text of a key file. Raises ``ConfigInvalid`` where others may read it, as ssh does."""
+    """Return the text of a key file. Raises ``ConfigInvalid`` where others may read it, as ssh does.
+
+    A pipe (``<(pass show …)``) is waited for, but not for ever: Ctrl-C would not end that (reliability.md I14).
+    """
     try:
-        with path.open(encoding="utf-8-sig") as file:
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
+        with os.fdopen(os.open(path, flags | getattr(os, "O_CLOEXEC", 0)), "rb") as file:
             info = os.fstat(file.fileno())
             # a container's secret is owned by root and readable by its group; anything else has to be 0600
             own = not hasattr(os, "getuid") or info.st_uid == os.getuid()  # Windows has no such modes
@@ -30,9 +36,30 @@ def read_private(path: Path) -> str:
                 raise ConfigInvalid(
                     f"the key file {path} can be read by others", hint=f"chmod 600 {shlex.quote(str(path))}"
                 )
-            return file.read(LARGEST)
+            data = _piped(file.fileno(), path) if stat.S_ISFIFO(info.st_mode) else file.read(LARGEST)
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigInvalid(f"the key file {path} cannot be read: {one_line(str(error))}") from error
+        why = one_line(getattr(error, "strerror", None) or str(error))
+        raise ConfigInvalid(f"the key file {path} cannot be read: {why}") from error
+
+
+def _piped(descriptor: int, path: Path) -> bytes:
+    """Return what is written into a pipe until its end. Raises ``ConfigInvalid`` where nobody writes in time."""
+    import select
+    import time
+
+    data, until = b"", time.monotonic() + PIPE_S
+    while len(data) < LARGEST:
+        if not select.select([descriptor], [], [], max(0.0, until - time.monotonic()))[0]:
+            raise ConfigInvalid(
+                f"the key file {path} is a pipe, and nothing came through it within {PIPE_S:g} s",
+                hint=f"ls -l {shlex.quote(str(path))}",
+            )
+        piece = os.read(descriptor, LARGEST - len(data))
+        if not piece:
+            break
+        data += piece
+    return data
 
 
 def write_private(path: Path, text: str) -> None:

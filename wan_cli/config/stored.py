@@ -7,6 +7,7 @@ The data folder is neither the configuration (which people put under version con
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -124,6 +125,8 @@ def every(provider: str | None = None) -> Iterator[Stored]:
     """Yield every key that is kept (for ``provider``), by provider and origin; files that are none are passed over."""
     found = []
     for path in sorted(place.glob("*.json")) if (place := folder()) else ():
+        if not os.path.isfile(path):  # noqa: PTH113 - false, too, where the folder may not be entered
+            continue
         try:
             entry = _entry(path)
         except ConfigInvalid:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from wan_cli.catalog import Inputs
 
 _PIECE = 1 << 20
+_SLACK_S = 0.5
+"""Seconds beyond a provider's limits that are left to it: headers round, and sound ends after the pictures."""
 SHRINKABLE = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP", "image/bmp": "BMP"}
 """The formats of which :mod:`wan_cli.media.shrinking` makes smaller copies, by Pillow's names."""
 
@@ -46,6 +48,7 @@ def local_file(
                 _size_fault(size, inputs)
                 or _kind_fault(sniffed.mime, inputs, kind, label)
                 or _sides_fault(sniffed, inputs)
+                or _seconds_fault(file, sniffed, inputs)
                 or check_structure(file, sniffed.mime, size)
             )
             if large:
@@ -137,6 +140,29 @@ def _sides_fault(sniffed: Sniffed, inputs: Inputs) -> str | None:
     if not sniffed.width or not sniffed.height:
         return "it is damaged: it says nothing of its width and height" if sniffed.mime in FACTS else None
     return _measures_fault(sniffed.width, sniffed.height, inputs)
+
+
+def _seconds_fault(file: IO[bytes], sniffed: Sniffed, inputs: Inputs) -> str | None:
+    """Return what is wrong with a film's or sound's length, as far as its own header tells it."""
+    if inputs.seconds is None:
+        return None
+    lasts = _wave_seconds(file) if sniffed.mime == "audio/wav" else sniffed.duration_s
+    least, most = inputs.seconds
+    if not lasts or least - _SLACK_S <= lasts <= most + _SLACK_S:
+        return None
+    return f"it lasts {lasts:.4g} s; {least:g} to {most:g} s are taken"
+
+
+def _wave_seconds(file: IO[bytes]) -> float | None:
+    """Return how long sound lasts that is not compressed, ``None`` where its header does not say."""
+    import wave
+
+    file.seek(0)
+    try:
+        with wave.open(file) as sound:
+            return float(sound.getnframes() / sound.getframerate())
+    except (wave.Error, EOFError, ZeroDivisionError):
+        return None
 
 
 def _measures_fault(width: int, height: int, inputs: Inputs) -> str | None:

@@ -75,6 +75,11 @@ def _span(pair: tuple[int, int]) -> str:
     return f"{pair[0]}-{pair[1]}" if pair[0] != pair[1] else str(pair[0])
 
 
+def _lengths(seconds: tuple[int, ...]) -> str:
+    whole = seconds == tuple(range(seconds[0], seconds[-1] + 1))
+    return _span((seconds[0], seconds[-1])) if whole else " ".join(map(str, seconds))
+
+
 def _limits(offer: Offer) -> str:
     parts = [f"prompt {offer.prompt_max} characters"]
     if offer.inputs:
@@ -83,11 +88,18 @@ def _limits(offer: Offer) -> str:
         parts.append(f"-n {_span(offer.count)}")
     if offer.seed:
         parts.append(f"seed {_span(offer.seed)}")
-    if offer.pixels:
+    film = bool(offer.durations)  # which has a resolution, and no size in pixels
+    if offer.pixels and not film:
         parts.append(f"{_span(offer.pixels)} pixels")
+    if film:
+        parts.append(f"{_lengths(offer.durations)} s")
+    if offer.durations_with_video:
+        parts.append(f"beside videos {_lengths(offer.durations_with_video)} s")
+    if offer.resolutions:
+        parts.append(" ".join(offer.resolutions))
     if offer.aspects:
         parts.append(f"aspects {' '.join(offer.aspects)}")
-    if offer.max_ratio:
+    if offer.max_ratio and not film:
         parts.append(f"sides up to {offer.max_ratio:g}:1")
     parts += [f"{option} is ineffective: {why}" for option, why in offer.ineffective.items()]
     return "; ".join(parts)
