@@ -99,6 +99,18 @@ def test_a_purchase_that_both_sides_know() -> None:
     assert (merged, clashes) == ({"a": entry("done")}, [])
 
 
+def test_a_purchase_that_one_side_has_brought_in() -> None:
+    """What is under way on one side and finished on the other, under its task, has ended; fetched anew it has not."""
+    done = entry("done", handle="rivya:task_1")
+    open_one, other = Entry(open=(flight(),)), Entry(open=(flight(task="task_2"),))
+    for sides in ((done, open_one), (open_one, done)):
+        merged, clashes = merge({}, *({"a": side} for side in sides))
+        assert (merged, clashes) == ({"a": done}, [])
+    assert merge({}, {"a": done}, {"a": other})[0]["a"] == replace(done, open=other.open)
+    anew = replace(done, open=(flight(),))
+    assert merge({}, {"a": done}, {"a": anew})[0]["a"] == anew
+
+
 # -- git
 
 

@@ -2,7 +2,7 @@
 
 Every change is one synced line of the journal, so a run of ten thousand assets does not write the whole lock ten
 thousand times. At the end the journal is folded into the lock; after a crash both stay, and whoever opens the lock
-next reads both.
+next reads both. A run over one part of several has a journal of its own (:mod:`wan_cli.lock.shard`).
 """
 
 from __future__ import annotations
@@ -12,54 +12,26 @@ import hashlib
 import json
 import os
 import secrets
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from wan_cli.errors import StateUnusable, UsageError
-from wan_cli.intake import lines_of, open_regular, read_regular, strict_json
+from wan_cli.intake import read_regular
 from wan_cli.lock.entries import Entries
 from wan_cli.lock.entry import Entry
+from wan_cli.lock.grip import hold as _hold
+from wan_cli.lock.grip import is_there, open_to_hold, remove
+from wan_cli.lock.journal import MOST_BYTES, digest_of, lines, part_of, parts_of, readable
 from wan_cli.lock.text import entry_of, loads, pieces
 from wan_cli.text import one_line
 
-MOST_BYTES = 256 * 1024 * 1024
 _TRIES = 20
-
-if sys.platform == "win32":  # pragma: no cover - the tests run on one operating system
-    import msvcrt
-
-    def _hold(descriptor: int) -> None:
-        os.lseek(descriptor, 0x7FFF0000, os.SEEK_SET)  # beyond its end: what is held there cannot be read by others
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-else:
-    import fcntl
-
-    def _hold(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _digest(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
-
-
-def _digest_of(path: Path) -> bytes:
-    with _readable(path), open_regular(path) as file:
-        return hashlib.file_digest(file, "sha256").digest()
-    return _digest(b"")
-
-
-@contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Take a file that is not there for an empty one. Raises ``UsageError`` for one that cannot be read."""
-    try:
-        yield
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", hint=f"ls -l {path}") from error
 
 
 class Lock:
@@ -68,25 +40,37 @@ class Lock:
     def __init__(self, path: Path) -> None:
         """Read ``path`` and the journal beside it. Raises ``UsageError``."""
         self.path = path
-        self.journal = path.with_name(f"{path.name}.journal")
+        self.whole = self.journal = path.with_name(f"{path.name}.journal")
+        """The journal of a run over all of it, and this one's."""
         self.entries = Entries({})
         self._descriptor: int | None = None
         self._changed = False
         self._unsynced: dict[str, tuple[Entry | None, list[bytes]]] | None = None
         """Within :meth:`together`: what each entry was before, and the lines that change it."""
         self._was = _digest(b""), _digest(b"")
-        self._read()
+        for _ in range(_TRIES):
+            before = self._stamp()
+            self._read((self.whole, *parts_of(path)))
+            if self._stamp() == before:
+                return  # else a part has folded its journal meanwhile, and it may have been read neither here nor there
 
-    def _read(self) -> None:
+    def _stamp(self) -> tuple[int, ...]:
+        with contextlib.suppress(OSError):
+            seen = self.path.stat()
+            return seen.st_ino, seen.st_mtime_ns, seen.st_size
+        return ()
+
+    def _read(self, journals: Iterable[Path]) -> None:
         data = b""
-        with _readable(self.path):
+        with readable(self.path):
             data = read_regular(self.path, MOST_BYTES)
         # The journal at once after it, and only then a closer look: another process may fold the one into the other.
         since: dict[str, Entry | None] = {}
         digest = hashlib.sha256()
-        for number, (name, block) in self._lines(digest):
-            place = f"{self.journal.name}:{number}: {one_line(name)}"
-            since[name] = None if block is None else entry_of(block, place)
+        for journal in journals:
+            for number, (name, block) in lines(journal, digest if journal == self.whole else None):
+                place = f"{journal.name}:{number}: {one_line(name)}"
+                since[name] = None if block is None else entry_of(block, place)
         self._was, self._changed = (_digest(data), digest.digest()), bool(since)
         try:
             found = loads(data.decode("utf-8-sig"), self.path.name)
@@ -95,48 +79,15 @@ class Lock:
         changed = {**found, **since}
         self.entries = Entries({name: entry for name, entry in changed.items() if entry is not None})
 
-    def _lines(self, digest: hashlib._Hash) -> Iterator[tuple[int, tuple[str, Any]]]:
-        """Yield the journal's lines, and tell ``digest`` of them: of ten thousand assets it has some 30 MiB.
-
-        A line that a crash cut is no JSON, and what it said was not acted upon.
-        """
-        for number, line in enumerate(self._journaled(), start=1):
-            digest.update(line)
-            if line.startswith((b"<<<<<<< ", b"=======", b">>>>>>> ")):
-                raise self._damaged(number, "merge conflict markers; a journal is not committed")
-            try:
-                found = strict_json(line)
-            except (ValueError, RecursionError):
-                continue
-            if not isinstance(found, dict) or found.keys() != {"id", "entry"} or not isinstance(found["id"], str):
-                raise self._damaged(number, "not a line of a journal")
-            yield number, (found["id"], found["entry"])
-
-    def _journaled(self) -> Iterator[bytes]:
-        with _readable(self.journal):
-            yield from lines_of(self.journal, MOST_BYTES)
-
-    def _damaged(self, number: int, why: str) -> UsageError:
-        return UsageError(f"{self.journal.name}:{number}: {why}", hint=f"look at {self.journal}, then move it away")
-
     # -- writing
 
     def __enter__(self) -> Self:
         """Become the one process that changes it. Raises ``StateUnusable`` where that cannot be."""
-        for _ in range(_TRIES):
-            descriptor = self._opened()
-            try:
-                same = os.path.samestat(os.fstat(descriptor), os.stat(self.journal))  # noqa: PTH116 - beside fstat
-            except OSError:
-                same = False
-            if same:
-                break
-            os.close(descriptor)  # whoever had it has folded it, and it is gone: what is written there is lost
-        else:
-            raise self._busy()
-        self._descriptor = descriptor
+        self._descriptor = descriptor = self._taken(self.whole)
         try:
-            if self._was != (_digest_of(self.path), _digest_of(self.journal)):
+            if parts := parts_of(self.path):
+                self._take_over(parts, descriptor)
+            elif self._was != (digest_of(self.path), digest_of(self.whole)):
                 raise StateUnusable(
                     f"{self.path.name} was changed by another process meanwhile", hint="run the command again"
                 )
@@ -146,27 +97,61 @@ class Lock:
             raise
         return self
 
-    def _opened(self) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
-        for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):
-            flags |= getattr(os, name, 0)
-        try:
-            descriptor = os.open(self.journal, flags, 0o666)
-        except OSError as error:
-            raise StateUnusable(
-                f"{self.journal} cannot be written: {error.strerror}", hint=f"chmod u+w {self.path.parent}"
-            ) from error
-        try:
-            _hold(descriptor)
-        except OSError as error:
-            os.close(descriptor)
-            raise self._busy() from error
+    def _taken(self, journal: Path) -> int:
+        """Hold a journal, and return it open. Raises ``StateUnusable``, also where another process has it."""
+        if (descriptor := self._grip(journal)) is None:
+            raise self._busy(journal)
         return descriptor
 
-    def _busy(self) -> StateUnusable:
+    def _grip(self, journal: Path) -> int | None:
+        """Hold a journal, and return it open; ``None`` where another process has it. Raises ``StateUnusable``."""
+        for _ in range(_TRIES):
+            try:
+                descriptor = open_to_hold(journal)
+            except OSError as error:
+                raise StateUnusable(
+                    f"{journal} cannot be written: {error.strerror}", hint=f"chmod u+w {journal.parent}"
+                ) from error
+            try:
+                _hold(descriptor)
+            except OSError:
+                os.close(descriptor)
+                return None
+            if is_there(descriptor, journal):
+                return descriptor
+            os.close(descriptor)  # whoever had it has folded it, and it is gone: what is written there is lost
+        return None
+
+    def _busy(self, journal: Path) -> StateUnusable:
+        part = part_of(journal, self.path)
+        which = f" (--shard {part[0]}/{part[1]})" if part else ""
         return StateUnusable(
-            f"another wan render is at work on {self.path.name}", hint="wait for it; then run the command again"
+            f"another wan render{which} is at work on {self.path.name}",
+            hint="wait for it; then run the command again",
         )
+
+    def _take_over(self, journals: Iterable[Path], whole: int) -> None:
+        """Fold what crashed parts have left in these. ``whole`` is held, so no part begins or ends meanwhile.
+
+        Raises ``StateUnusable`` where one of them is at work, or the lock cannot be written.
+        """
+        held: dict[Path, int] = {}
+        try:
+            for journal in journals:
+                held[journal] = self._taken(journal)
+            self._read((self.whole, *held))
+            self._write()
+            os.ftruncate(whole, 0)
+            for journal, descriptor in held.items():
+                remove(descriptor, journal)
+        except OSError as error:
+            raise StateUnusable(
+                f"{self.path} cannot be written: {error.strerror}",
+                hint="free space on its disk, then run the command again",
+            ) from error
+        finally:
+            for descriptor in held.values():
+                os.close(descriptor)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -231,28 +216,33 @@ class Lock:
         self._changed = True
 
     def _fold(self, descriptor: int) -> None:
-        """Write the lock, atomically; only then the journal goes. A disk that is full leaves both."""
-        if self._changed:
-            part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(3)}.part")
-            try:
-                with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as out:
-                    digest = hashlib.sha256()
-                    for piece in pieces(self.entries):
-                        digest.update(data := piece.encode())
-                        out.write(data)
-                    out.flush()
-                    os.fsync(out.fileno())
-                part.replace(self.path)
-                self._synced()
-            except OSError:
-                with contextlib.suppress(OSError):
-                    part.unlink()
-                return
-            self._changed = False
-            self._was = digest.digest(), _digest(b"")
-        with contextlib.suppress(OSError):
-            os.ftruncate(descriptor, 0)  # where an open file cannot be removed, nothing of it is read again
-            self.journal.unlink()
+        """Write the lock; only then the journal goes. A disk that is full leaves both."""
+        try:
+            if self._changed:
+                self._write()
+        except OSError:
+            return
+        remove(descriptor, self.journal)
+
+    def _write(self) -> None:
+        """Write the lock, atomically. Raises ``OSError``; then it is as it was."""
+        part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(3)}.part")
+        try:
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as out:
+                digest = hashlib.sha256()
+                for piece in pieces(self.entries):
+                    digest.update(data := piece.encode())
+                    out.write(data)
+                out.flush()
+                os.fsync(out.fileno())
+            part.replace(self.path)
+            self._synced()
+        except OSError:
+            with contextlib.suppress(OSError):
+                part.unlink()
+            raise
+        self._changed = False
+        self._was = digest.digest(), _digest(b"")
 
     def _synced(self) -> None:
         if os.name == "posix":

@@ -27,7 +27,8 @@ def merge(
             clashes.append(name)
             kept = other if one == _NOTHING else one  # what one side made is not lost where the other gave it up
         tried = max(side.tried for side in sides)
-        fresh = replace(kept, open=_flights(*(side.open for side in sides)), tried=tried)
+        open_ones = _flights(sides[0].open, _not_in(sides[2], sides[1]), _not_in(sides[1], sides[2]))
+        fresh = replace(kept, open=open_ones, tried=tried)
         given_up = name in base and not (name in ours and name in theirs)
         if kept != _NOTHING or fresh.open or (tried and not given_up):
             merged[name] = fresh
@@ -36,6 +37,12 @@ def merge(
 
 def _finished(entry: Entry) -> Entry:
     return replace(entry, open=(), tried=0)
+
+
+def _not_in(other: Entry, one: Entry) -> tuple[Flight, ...]:
+    """Return what is under way on one side, without what the other side has brought in meanwhile."""
+    brought = {other.handle, *other.handles} - {one.handle, *one.handles, None}
+    return tuple(flight for flight in one.open if flight.handle not in brought)
 
 
 def _flights(was: tuple[Flight, ...], one: tuple[Flight, ...], other: tuple[Flight, ...]) -> tuple[Flight, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from wan_cli.dataclass import dataclass
 from wan_cli.errors import UsageError
-from wan_cli.manifest import Asset, Manifest, chains, order
+from wan_cli.manifest import Manifest, chains, order
 from wan_cli.render.holding import Holding
 from wan_cli.render.item import MAKES, Item, Status, Wanted, changes, content_of
 from wan_cli.render.places import Places
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from wan_cli.lock import Entry
     from wan_cli.render.sight import Sight
 
-__all__ = ["MAKES", "Item", "Plan", "Status", "Wanted", "changes", "content_of", "plan", "shard_of"]
+__all__ = ["MAKES", "Item", "Plan", "Status", "Wanted", "changes", "chosen", "content_of", "plan", "shard_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,33 +43,36 @@ def plan(
     sandbox's lock for a real run: its pictures may be replaced, and never count.
     """
     sequence = order(manifest)
-    chosen = _chosen(manifest, sequence, wanted)
+    mine = chosen(manifest, wanted)
     held = Holding(manifest, entries, sight, wanted, places or Places(manifest), rehearsed or {})
     for asset in sequence:
-        if asset.id in chosen:
+        if asset.id in mine:
             held.take(asset)
     orphans = sorted(entries.keys() - manifest.assets.keys())
     return Plan(items=list(held.items.values()), orphans=[] if wanted.only or wanted.shard else orphans)
 
 
-def _chosen(manifest: Manifest, sequence: Sequence[Asset], wanted: Wanted) -> set[str]:
-    """Return the ids that the call is about: what it names, all that those use, and of it the shard."""
-    named = [asset for asset in sequence if wanted.picks(asset)]
+def chosen(manifest: Manifest, wanted: Wanted) -> set[str]:
+    """Return the ids that the call is about: what it names, all that those use, and of it the shard.
+
+    Raises ``UsageError`` where it names nothing.
+    """
+    named = [asset for asset in manifest.assets.values() if wanted.picks(asset)]
     if wanted.only and not named:
         globs = ", ".join(map(one_line, wanted.only))
         raise UsageError(f"--only {globs}: no asset has such an id", hint=manifest.command("--plan", whole=True))
-    chosen: set[str] = set()
+    found: set[str] = set()
     left = [asset.id for asset in named]
     while left:
         name = left.pop()
-        if name not in chosen:
-            chosen.add(name)
+        if name not in found:
+            found.add(name)
             left += manifest.assets[name].needs
     if wanted.shard is None:
-        return chosen
+        return found
     number, count = wanted.shard
     leaders = chains(manifest.assets.values())
-    return {name for name in chosen if shard_of(leaders[name], count) == number}
+    return {name for name in found if shard_of(leaders[name], count) == number}
 
 
 def shard_of(name: str, count: int) -> int:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -175,14 +175,17 @@ class Books:
             self.purchases.pop(task.id, None)
 
 
-def follow_ledger(lock: Lock, ledger: Callable[[], Ledger], *, held: bool) -> None:
+def follow_ledger(
+    lock: Lock, ledger: Callable[[], Ledger], *, held: bool, only: Collection[str] | None = None
+) -> None:  # fmt: skip
     """Drop from the lock what the ledger of this machine knows to have ended without a result, or never began.
 
     A person may have decided about a purchase in doubt (``wan recover``); and a run that was killed between its two
     books has written the lock's line of a purchase that was never sent. Without ``held`` only memory is changed.
+    ``only`` are the assets of a part of several: what another part is just about to send is not this one's to drop.
     """
     for name, entry in list(lock.entries.items()):
-        if not entry.open:
+        if not entry.open or (only is not None and name not in only):
             continue
         kept, tried = [], entry.tried
         for flight in entry.open:

@@ -25,12 +25,12 @@ from wan_cli.cli.rendering.works import Works
 from wan_cli.cli.run import Session, seconds
 from wan_cli.dataclass import dataclass, replace
 from wan_cli.errors import OverBudget, UsageError, WanError
-from wan_cli.lock import Entry, Lock
+from wan_cli.lock import Entry, Lock, Shard
 from wan_cli.manifest import Manifest, read
 from wan_cli.render.holding import refuse_pointers
 from wan_cli.render.moving import move
 from wan_cli.render.places import Places
-from wan_cli.render.plan import MAKES, Item, Plan, Wanted, plan
+from wan_cli.render.plan import MAKES, Item, Plan, Wanted, chosen, plan
 from wan_cli.render.run import Result, Run
 from wan_cli.render.sight import Sight
 from wan_cli.text import one_line
@@ -111,7 +111,7 @@ def _call(app: App, name: str, options: Rendering) -> Call:
         shard=_shard(options.shard), inputs_only=options.inputs_only,
     )  # fmt: skip
     return Call(
-        app=app, options=options, manifest=manifest, lock=Lock(lock_path(path, sandbox=app.sandbox)),
+        app=app, options=options, manifest=manifest, lock=_lock(lock_path(path, sandbox=app.sandbox), wanted.shard),
         sight=Sight(manifest.root, _memory(app, path), int(app.now() * 1e9)), wanted=wanted, places=places,
     )  # fmt: skip
 
@@ -119,7 +119,8 @@ def _call(app: App, name: str, options: Rendering) -> Call:
 def _rendered(call: Call) -> int:
     """Plan, and render what the gate lets pass; with ``--plan`` only tell. The lock is held, but for that."""
     app, options, manifest = call.app, call.options, call.manifest
-    follow_ledger(call.lock, lambda: app.ledger, held=not options.plan)
+    mine = chosen(manifest, call.wanted) if call.wanted.shard else None
+    follow_ledger(call.lock, lambda: app.ledger, held=not options.plan, only=mine)
     planned = call.plan()
     reader = Reader(app=app, manifest=manifest, tell=_once(app.talk), used=_used(manifest))
     if options.count is not None:
@@ -144,6 +145,11 @@ def lock_path(manifest: Path, *, sandbox: bool) -> Path:
     return manifest.with_name(f"{manifest.stem}{'.sandbox' if sandbox else ''}.lock")
 
 
+def _lock(path: Path, shard: tuple[int, int] | None) -> Lock:
+    """Return the lock: one part of several works beside the others, each with its own journal."""
+    return Lock(path) if shard is None else Shard(path, shard)
+
+
 def _memory(app: App, path: Path) -> Path:
     import hashlib
 
@@ -155,7 +161,10 @@ def _shard(text: str | None) -> tuple[int, int] | None:
         return None
     found = _SHARD.fullmatch(text)
     if not found or int(found[1]) > int(found[2]):
-        raise UsageError(f"--shard {one_line(text)}: the part and the number of parts, such as 1/4")
+        raise UsageError(
+            f"--shard {one_line(text)}: the part, counted from 1, and the number of parts, such as 1/4",
+            hint="--shard 1/4 is the first of four and 4/4 the last: add 1 to an index that is counted from 0",
+        )
     return int(found[1]), int(found[2])
 
 

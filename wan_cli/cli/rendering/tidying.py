@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from wan_cli.errors import UsageError
 from wan_cli.intake import read_regular
 from wan_cli.lock import Entry, Made, dumps, loads, merge
-from wan_cli.lock.file import MOST_BYTES
+from wan_cli.lock.journal import MOST_BYTES
 from wan_cli.media import film, mime_of_extension
 from wan_cli.render.plan import Item, content_of
 from wan_cli.text import one_line
