@@ -295,4 +295,4 @@ def test_nothing_makes_a_video_of_a_picture(
     ran = live.run("generate", "a fox", "-p", "rivya", "-m", model, "-o", output, *flags)
     assert (ran.code, live.provider.purchases) == (2, 0)
     assert "cannot be converted" in ran.said("error")
-    assert ran.said("hint").endswith(f"-o '{{slug}}-{{id}}{true}'")
+    assert ran.said("hint").endswith(f"-o '{{id}}{true}'")

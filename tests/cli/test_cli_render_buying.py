@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support_cli import MODELVERSE_KEY, Cli, picture
@@ -371,3 +372,20 @@ def test_nothing_is_sent_without_a_record(live: Cli, monkeypatch: pytest.MonkeyP
     ran = live.run(*RENDER)
     assert (ran.code, ran.said("charged")) == (3, "no"), ran.err
     assert live.provider.seen == []
+
+
+@pytest.mark.parametrize(
+    ("output", "more", "hint"),
+    [
+        ("fox.jpg", {}, "convert = true in assets.toml"),
+        ("fox.mp4", {"convert": True, "model": "wan2.7-image"}, "use output = {id}.png"),
+    ],
+)
+def test_a_format_that_is_not_delivered(live: Cli, output: str, more: dict[str, Any], hint: str) -> None:
+    """An output in a format that the provider does not deliver is refused before anything is bought (section 9)."""
+    assets(live, one("fox", provider="rivya", output=output, **more))
+    ran = live.run("render", "assets.toml")
+    assert (ran.code, ran.said("charged")) == (2, "no")
+    assert "assets.toml:" in ran.said("error")
+    assert ran.said("hint").endswith(hint)
+    assert live.provider.purchases == 0

@@ -182,7 +182,7 @@ def test_a_taken_port(cli: Cli) -> None:
 
 @needs_uvicorn
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no such modes")
-def test_s19_the_state_folder_that_it_makes_is_private(cli: Cli) -> None:
+def test_threat_s19_the_state_folder_that_it_makes_is_private(cli: Cli) -> None:
     """A server that runs before anything else leaves no state folder behind that others can read."""
     state = cli.root / "new" / "state"
     cli.env["WAN_STATE_DIR"] = str(state)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from wan_cli import naming, spend
 from wan_cli.cli.aiming import keep_in_project
 from wan_cli.cli.consent import asker, limits_of
+from wan_cli.cli.converting import check_format
 from wan_cli.cli.earlier import tell_of_earlier
 from wan_cli.cli.embedding import embeds
 from wan_cli.cli.lengths import seconds
@@ -19,7 +20,7 @@ from wan_cli.cli.order import Order, price_lines, read_order
 from wan_cli.cli.outcome import Wish
 from wan_cli.dataclass import dataclass, fields, replace
 from wan_cli.errors import UsageError
-from wan_cli.media import EXTENSIONS, film, mime_of_extension
+from wan_cli.media import EXTENSIONS, film
 from wan_cli.models import Cost, Done, Saved, Target, Task, Verb, Warned
 from wan_cli.targets import check_targets
 
@@ -147,8 +148,7 @@ def _place(app: App, options: Making, order: Order) -> _Places:
         values |= makers[0]
     plan = naming.plan(output, cwd=str(app.cwd), values=values, count=total)
     delivered = [EXTENSIONS[mime] for mime in order.model.formats]
-    if plan.wanted_ext and delivered and plan.wanted_ext not in delivered:
-        _check_convertible(options, order, str(output), plan.wanted_ext)
+    check_format(order, str(output), convert=options.convert)
     if options.convert and not plan.wanted_ext:
         raise UsageError("--convert: to which format? -o names none", hint="use -o {slug}-{id}.jpg")
     ext = plan.wanted_ext or (delivered or [UNKNOWN_EXTENSION])[0]
@@ -170,23 +170,6 @@ def _place(app: App, options: Making, order: Order) -> _Places:
         keep_in_project(app, options.output, trial)
         check_targets(_apart(trial), overwrite=options.overwrite, skip_existing=False)
     return _Places(plan, stamp)
-
-
-def _check_convertible(options: Making, order: Order, output: str, wanted: str) -> None:
-    """Refuse a name in a format that is not delivered, unless it is asked to be converted and can be."""
-    from wan_cli.convert import CONVERTIBLE
-
-    formats, model = order.model.formats, order.model
-    possible = mime_of_extension(f"x{wanted}") in CONVERTIBLE and not CONVERTIBLE.isdisjoint(formats)
-    if options.convert and possible:
-        return
-    delivers = f"{model.name} on {model.provider} delivers {' or '.join(EXTENSIONS[mime] for mime in formats)}"
-    if possible:
-        raise UsageError(f"-o {output}: {delivers}", hint="add --convert")
-    raise UsageError(
-        f"-o {output}: {delivers}, which cannot be converted to {wanted}",
-        hint=f"use -o {{slug}}-{{id}}{EXTENSIONS[formats[0]]}",
-    )
 
 
 def _check_beside(options: Making, paths: Sequence[Path], own: frozenset[str]) -> None:

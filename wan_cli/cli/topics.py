@@ -94,26 +94,31 @@ assets.lock says what was made from what. Commit it, and tell git how to merge:
   echo "assets.lock.journal text eol=lf merge=union" >> .gitattributes
   printf '*.sandbox.lock\\n*.lock.journal\\n*.part\\n' >> .gitignore
 
-The git config is for each clone; with Git LFS: assets/** filter=lfs diff=lfs merge=lfs -text.
-The lock also has what is under way. The journal beside it holds the newest lines of a
-run; after a crash it stays, and the next run folds it in. Do not delete it.
+The git config is for each clone; with Git LFS: assets/** filter=lfs diff=lfs
+merge=lfs -text. The lock also has what is under way. The journal beside it
+holds the newest lines of a run; after a crash it stays, and the next run folds
+it in. Do not delete it.
 
   stale      the request or a reference changed   it is rendered
   missing    no file, or never rendered           it is rendered
   open       bought, not here yet                 it is collected
   edited     changed by hand                      left alone; --accept, --force
 
-A new wan, catalogue or provider makes nothing stale. A change of output renames what is there; convert,
-sidecar, poster and embed take effect when the asset is rendered next, and a warning says so. What wan made
-is replaced, what it did not make stays, so overwrite and skip_existing are no fields; nor are no_download and
-idempotency_key: each purchase has a key of its own. For --no-watermark say watermark = false. Only names of
-the matrix are replaced in texts; other braces and every $ stay.
+A new wan, catalogue or provider makes nothing stale. A change of output renames
+what is there; convert, sidecar, poster and embed take effect when the asset is
+rendered next, and a warning says so. What wan made is replaced, what it did not
+make stays, so overwrite and skip_existing are no fields; nor are no_download
+and idempotency_key: each purchase has a key of its own. What is switched off is
+said so: watermark = false. Only names of the matrix are replaced in texts;
+other braces and every $ stay.
 
-Who made an asset is in the lock, and makes it from then on where the manifest names nobody. Where a render
-fails in part (11), the same command buys what is still missing. After 10 (a bought result cannot be fetched
-any more) the purchase stays in the lock, and later runs ask for it again; --force --only ID buys another.
-A set that came with fewer results than asked stays as it is until --force. Where two branches bought the
-same asset, the second result is put beside the first. -n 4 of --again makes ID.take-1.png and so on.
+Who made an asset is in the lock, and makes it from then on where the manifest
+names nobody. Where a render fails in part (11), the same command buys what is
+still missing. After 10 (a bought result cannot be fetched any more) the
+purchase stays in the lock, and later runs ask for it again; --force --only ID
+buys another. A set that came with fewer results than asked stays as it is until
+--force. Where two branches bought the same asset, the second result is put
+beside the first. -n 4 of --again makes ID.take-1.png and so on.
 """
 
 

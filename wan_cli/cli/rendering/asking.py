@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from wan_cli.catalog import Model, Offer
 from wan_cli.cli.assets import NATURAL, ROLES, checked
+from wan_cli.cli.converting import check_format
 from wan_cli.cli.embedding import embeds
 from wan_cli.cli.frames import SHARED
 from wan_cli.cli.options import Making
@@ -137,6 +138,7 @@ def order_of(
                 f"images: {media.videos[0]} is a video, and {order.model.name} makes pictures from pictures",
                 hint='use it where a video is made: model = "wan2.7-video"',
             )  # fmt: skip
+        check_format(order, asset.output, convert=bool(asset.fields.get("convert")), said="output =")
         converted = asset.output if asset.fields.get("convert") else None
         embeds(app, order, said=asset.fields.get("embed"), convert_to=converted, asset=True)
     except WanError as error:
