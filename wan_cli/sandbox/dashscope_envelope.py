@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import ValidationError
+
+from wan_cli.sandbox.strict import Strict
 
 if TYPE_CHECKING:
     import httpx
@@ -26,22 +28,6 @@ UNREACHABLE = "Unable to download the media resource during the data inspection 
 
 class RefusedError(Exception):
     """A refusal: `args` are the HTTP status, the code, the message and further headers."""
-
-
-class Strict(BaseModel):
-    """A body that takes nothing it does not name, and no null but for `NULLS`, which the official SDK sends."""
-
-    NULLS: ClassVar[frozenset[str]] = frozenset()
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_null(cls, sent: Any) -> Any:
-        for name, value in sent.items() if isinstance(sent, dict) else ():
-            if value is None and name not in cls.NULLS:
-                message = f"{name}: null is not taken, leave it out"
-                raise ValueError(message)
-        return sent
 
 
 Body = TypeVar("Body", bound=Strict)

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from wan_cli.sandbox import canvas
-from wan_cli.sandbox.dashscope_envelope import Strict, checked, refuse_input, refuse_steered
+from wan_cli.sandbox.dashscope_envelope import checked, refuse_input, refuse_steered
 from wan_cli.sandbox.dashscope_media import Showing
 from wan_cli.sandbox.records import Picture
+from wan_cli.sandbox.strict import Strict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

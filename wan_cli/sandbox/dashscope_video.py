@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from wan_cli.sandbox import filming
-from wan_cli.sandbox.dashscope_envelope import Strict, checked, refuse_input, refuse_steered
+from wan_cli.sandbox.dashscope_envelope import checked, refuse_input, refuse_steered
 from wan_cli.sandbox.dashscope_media import Showing
+from wan_cli.sandbox.strict import Strict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -24,7 +24,6 @@ from wan_cli.sandbox.modelverse_envelope import (
     KEY,
     NAME,
     RefusedError,
-    Strict,
     checked,
     named_model,
     refuse,
@@ -32,6 +31,7 @@ from wan_cli.sandbox.modelverse_envelope import (
     request_id,
 )
 from wan_cli.sandbox.modelverse_media import picture_source
+from wan_cli.sandbox.strict import Strict
 from wan_cli.sandbox.world import Picture, Task
 
 if TYPE_CHECKING:

@@ -6,7 +6,9 @@ import json
 import secrets
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import ValidationError
+
+from wan_cli.sandbox.strict import Strict
 
 if TYPE_CHECKING:
     import httpx
@@ -17,21 +19,6 @@ KEY = "sk-sandbox"
 
 class RefusedError(Exception):
     """A refusal: `args` are the HTTP status and the body, and headers where there are any."""
-
-
-class Strict(BaseModel):
-    """A body that takes nothing it does not name, and no null."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_null(cls, sent: Any) -> Any:
-        for name, value in sent.items() if isinstance(sent, dict) else ():
-            if value is None:
-                message = f"{name}: null is not taken, leave it out"
-                raise ValueError(message)
-        return sent
 
 
 Body = TypeVar("Body", bound=Strict)

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from wan_cli.sandbox import filming
-from wan_cli.sandbox.modelverse_envelope import Strict, checked, refuse, refuse_input
+from wan_cli.sandbox.modelverse_envelope import checked, refuse, refuse_input
 from wan_cli.sandbox.modelverse_media import picture_source
 from wan_cli.sandbox.references import on_the_web
+from wan_cli.sandbox.strict import Strict
 
 if TYPE_CHECKING:
     import httpx

@@ -6,9 +6,7 @@ the integer 404 with type not_found_error. Uploads have a form of their own (4.4
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
-
-from pydantic import BaseModel, ConfigDict, model_validator
+from typing import NoReturn
 
 NAME = "toapis"
 KEY = "sk-sandbox-toapis"
@@ -16,21 +14,6 @@ KEY = "sk-sandbox-toapis"
 
 class RefusedError(Exception):
     """A refusal: `args` are the HTTP status and the body, and headers where there are any."""
-
-
-class Strict(BaseModel):
-    """A body that takes nothing it does not name, and no null."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_null(cls, sent: Any) -> Any:
-        for name, value in sent.items() if isinstance(sent, dict) else ():
-            if value is None:
-                message = f"{name}: null is not taken, leave it out"
-                raise ValueError(message)
-        return sent
 
 
 def refuse(status: int, code: str | int, message: str, kind: str = "", **headers: str) -> NoReturn:

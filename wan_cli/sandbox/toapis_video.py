@@ -21,7 +21,8 @@ from pydantic import Field, ValidationError
 
 from wan_cli.sandbox import filming
 from wan_cli.sandbox.references import NoSuchUploadError, on_the_web, upload
-from wan_cli.sandbox.toapis_envelope import NAME, Strict, refuse
+from wan_cli.sandbox.strict import Strict
+from wan_cli.sandbox.toapis_envelope import NAME, refuse
 
 if TYPE_CHECKING:
     from wan_cli.sandbox.world import Clip, World
