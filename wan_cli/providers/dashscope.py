@@ -19,6 +19,7 @@ from wan_cli.models import Answer, Cancelled, Facts, Flow, Job, LocalFile, Media
 from wan_cli.providers.base import Embedded, Fault, Provider, Unreadable, form_for, path_part, without_unsaid
 from wan_cli.providers.dashscope_refusals import CODES, HINTS, meaning, store_fault
 from wan_cli.providers.dashscope_replies import Accepted, Page, Policy, Task
+from wan_cli.providers.upstream_video import video_body, video_media, video_model
 
 if TYPE_CHECKING:
     import httpx
@@ -60,7 +61,10 @@ class DashScope(Provider):
         del token
         at_once = job.route == "sync"
         path = VIDEOS if job.makes == "video" else IMAGES_AT_ONCE if at_once else IMAGES
-        body = self._video_body(job) if job.makes == "video" else self._images_body(job)
+        if job.makes == "video":
+            body = video_body(job, self.capabilities, video_media(job, self._address))
+        else:
+            body = self._images_body(job)
         stored = any(media.url and not media.url.startswith("https://") for media in job.media)
         headers = {**({} if at_once else AS_TASK), **(STORED if stored else {})}
         embedded = tuple(Embedded(media.file) for media in job.media if media.file and not media.url)
@@ -101,7 +105,7 @@ class DashScope(Provider):
 
     def model_for(self, job: Job) -> str:
         """Return the provider's model, which an uploaded file is bound to (contracts.md 5.5)."""
-        return self._video_model(job) if job.makes == "video" else self.model_id(job.model)
+        return video_model(job, self.capabilities) if job.makes == "video" else self.model_id(job.model)
 
     def upload(self, file: LocalFile, *, model: str, trace: str) -> Flow[Upload]:
         """Ask for a policy, and leave the file at the store that it names, without the key (contracts.md 5.5).
@@ -160,38 +164,6 @@ class DashScope(Provider):
             "model": self.model_id(job.model), "input": {"messages": [{"role": "user", "content": content}]},
             "parameters": without_unsaid(said) | dict(job.params),
         }  # fmt: skip
-
-    def _video_body(self, job: Job) -> dict[str, Any]:
-        """Body of a video's task (contracts.md 5.3)."""
-        said = {
-            "resolution": job.resolution and job.resolution.upper(), "ratio": job.aspect, "duration": job.duration,
-            "seed": job.seed, "watermark": job.watermark, "audio_setting": job.audio_setting,
-        }  # fmt: skip
-        parameters = without_unsaid(said) | dict(job.params)
-        wanted = without_unsaid({"prompt": job.prompt, "negative_prompt": job.negative}) | self._media(job)
-        return {"model": self._video_model(job), "input": wanted} | ({"parameters": parameters} if parameters else {})
-
-    def _video_model(self, job: Job) -> str:
-        """Choose among the four by verb and media; a model that is not the canonical one is taken at its word."""
-        known = self.capabilities.find(job.model)
-        if known is None:
-            return job.model
-        frames = {media.role for media in job.media} & {"first_frame", "last_frame", "first_clip"}
-        made = {"edit": "videoedit", "fuse": "r2v"}.get(job.verb, "i2v" if frames else "t2v")
-        return f"wan2.7-{made}"
-
-    def _media(self, job: Job) -> dict[str, Any]:
-        """Return ``input.media``; sound for a text alone is ``audio_url`` (contracts.md 5.3)."""
-        if [media.role for media in job.media] == ["driving_audio"]:
-            return {"audio_url": self._address(job.media[0])}
-        voice = next((self._address(media) for media in job.media if media.role == "voice"), None)
-        items = [self._medium(media, voice) for media in job.media if media.role != "voice"]
-        return {"media": items} if items else {}
-
-    def _medium(self, media: Media, voice: str | None) -> dict[str, Any]:
-        kinds = {"edit_source": "video", "reference": f"reference_{media.kind}"}
-        item = {"type": kinds.get(media.role, media.role), "url": self._address(media)}
-        return item | ({"reference_voice": voice} if voice and media.role == "reference" else {})
 
     @staticmethod
     def _address(media: Media) -> str:

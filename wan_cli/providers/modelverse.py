@@ -14,9 +14,10 @@ from typing import Any
 from wan_cli import errors
 from wan_cli.errors import WanError
 from wan_cli.models import Answer, Flow, Job, Media, Pending
-from wan_cli.providers.base import Embedded, Fault, Provider
+from wan_cli.providers.base import Embedded, Fault, Provider, without_unsaid
 from wan_cli.providers.images import Images
 from wan_cli.providers.modelverse_replies import Task
+from wan_cli.providers.upstream_video import video_body, video_media, video_model
 
 IMAGES = "/v1/images/generations"
 SUBMIT = "/v1/tasks/submit"
@@ -70,7 +71,7 @@ class Modelverse(Provider):
 
     def model_for(self, job: Job) -> str:
         """Return the gateway's model: the four of videos are one here."""
-        return self._video_model(job) if job.makes == "video" else self.model_id(job.model)
+        return video_model(job, self.capabilities) if job.makes == "video" else self.model_id(job.model)
 
     def poll(self, pending: Pending) -> Flow[Answer]:
         """Ask for the task's status (contracts.md 2.3)."""
@@ -84,53 +85,29 @@ class Modelverse(Provider):
     def _images_body(self, job: Job) -> dict[str, Any]:
         """Body of the synchronous contract (contracts.md 2.2)."""
         pictures = self._pictures(job, one="image")
-        return _said({"model": self.model_id(job.model), "prompt": job.prompt, **pictures, "size": job.size,
-                      "thinking_mode": job.thinking, "enable_sequential": job.verb == "sequence" or None,
-                      "n": _count(job), "seed": job.seed, "watermark": job.watermark}) | dict(job.params)  # fmt: skip
+        return without_unsaid({
+            "model": self.model_id(job.model), "prompt": job.prompt, **pictures, "size": job.size,
+            "thinking_mode": job.thinking, "enable_sequential": job.verb == "sequence" or None, "n": _count(job),
+            "seed": job.seed, "watermark": job.watermark,
+        }) | dict(job.params)  # fmt: skip
 
     def _task_body(self, job: Job) -> dict[str, Any]:
         """Body of the asynchronous contract (contracts.md 2.3); thinking is called ``prompt_extend`` there."""
-        parameters = _said({"size": job.size, "prompt_extend": job.thinking,
-                            "enable_sequential": job.verb == "sequence" or None, "n": _count(job), "seed": job.seed,
-                            "watermark": job.watermark}) | dict(job.params)  # fmt: skip
+        parameters = without_unsaid({
+            "size": job.size, "prompt_extend": job.thinking, "enable_sequential": job.verb == "sequence" or None,
+            "n": _count(job), "seed": job.seed, "watermark": job.watermark,
+        }) | dict(job.params)  # fmt: skip
         body: dict[str, Any] = {
             "model": self.model_id(job.model),
-            "input": _said({"prompt": job.prompt, **self._pictures(job, one="img_url")}),
+            "input": without_unsaid({"prompt": job.prompt, **self._pictures(job, one="img_url")}),
         }
         return body | ({"parameters": parameters} if parameters else {})
 
     def _video_body(self, job: Job) -> dict[str, Any]:
         """Body of a video task: the upstream's shape (contracts.md 2.8 A and 5.3), or the flattened one (2.8 B)."""
-        parameters = _said({"resolution": job.resolution and job.resolution.upper(), "duration": job.duration,
-                            "ratio": job.aspect, "seed": job.seed, "watermark": job.watermark,
-                            "audio_setting": job.audio_setting}) | dict(job.params)  # fmt: skip
-        said = _said({"prompt": job.prompt, "negative_prompt": job.negative})
-        media = self._flat_media(job) if self.quirks["video_shape"] == "flat" else self._media(job)
-        body: dict[str, Any] = {"model": self._video_model(job), "input": said | media}
-        return body | ({"parameters": parameters} if parameters else {})
-
-    def _video_model(self, job: Job) -> str:
-        """The four upstream models are one here: verb and media tell which."""
-        known = self.capabilities.find(job.model)
-        if known is None:
-            return job.model
-        frames = {media.role for media in job.media} & {"first_frame", "last_frame", "first_clip"}
-        made = {"edit": "videoedit", "fuse": "r2v"}.get(job.verb, "i2v" if frames else "t2v")
-        return f"wan2.7-{made}"
-
-    def _media(self, job: Job) -> dict[str, Any]:
-        """``input.media`` with upstream's type names; sound for a text alone is ``audio_url`` (contracts.md 5.3)."""
-        sound = [media for media in job.media if media.role == "driving_audio"]
-        if sound and len(job.media) == 1:
-            return {"audio_url": sound[0].url}
-        voice = next((media.url for media in job.media if media.role == "voice"), None)
-        items = [self._medium(media, voice) for media in job.media if media.role != "voice"]
-        return {"media": items} if items else {}
-
-    def _medium(self, media: Media, voice: str | None) -> dict[str, Any]:
-        kinds = {"edit_source": "video", "reference": f"reference_{media.kind}"}
-        item = {"type": kinds.get(media.role, media.role), "url": self._address(media)}
-        return item | ({"reference_voice": voice} if voice and media.role == "reference" else {})
+        flat = self.quirks["video_shape"] == "flat"
+        media = self._flat_media(job) if flat else video_media(job, self._address)
+        return video_body(job, self.capabilities, media)
 
     def _flat_media(self, job: Job) -> dict[str, Any]:
         """Shape B, as the gateway's other video models have it (contracts.md 2.8)."""
@@ -155,11 +132,6 @@ class Modelverse(Provider):
             msg = "only local files are embedded"
             raise ValueError(msg)
         return Embedded(media.file, raw=self.quirks["image_encoding"] == "raw")
-
-
-def _said(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what the user did not say."""
-    return {name: value for name, value in fields.items() if value is not None and value != ""}
 
 
 def _count(job: Job) -> int | None:
