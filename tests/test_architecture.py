@@ -26,7 +26,7 @@ LAYERS = (
     {"catalog", "naming", "geometry", "retry_after", "proxies", "intake", "imprint"},
     {"text"},
     {"models"},
-    {"extras", "errors", "lean", "dataclass"},
+    {"extras", "errors", "lean", "dataclass", "whole"},
     {"__init__"},
 )
 """The parts of the package, top to bottom. A part imports what is below it: never what is above or beside it."""

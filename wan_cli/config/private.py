@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from contextlib import suppress
 from pathlib import Path
 
 from wan_cli.errors import ConfigInvalid
 from wan_cli.text import one_line
+from wan_cli.whole import whole
 
 LARGEST = 65_536
 """Bytes of a file with a key; a key has some hundreds."""
@@ -67,18 +67,7 @@ def write_private(path: Path, text: str) -> None:
 
     Folders that are missing are made (0700). Raises ``OSError``.
     """
-    import tempfile
-
     for folder in (path.parent.parent, path.parent):  # a mode is for the last folder that is made only
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)  # 0600, a new name, no link
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise
+    with whole(path, mode=0o600, sync=True) as out:
+        out.write(text.encode())

@@ -6,7 +6,6 @@ The video is what was bought and is safe before its poster is thought of, so a p
 from __future__ import annotations
 
 import os
-import secrets
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from wan_cli.intake import read_regular
 from wan_cli.media import film
 from wan_cli.models import File, Target
 from wan_cli.text import one_line
+from wan_cli.whole import whole
 
 
 class Postered(NamedTuple):
@@ -47,13 +47,8 @@ def with_poster(target: Target, file: File | None) -> Postered | None:
     try:
         if os.path.lexists(path) and not target.overwrite and read_regular(path, film.POSTER_BYTES) != data:
             return Postered(file, (f"{path.name} exists and was left as it is, so the video has no poster",))
-        part = path.with_name(f".{path.name[:100]}.{secrets.token_hex(3)}.part")
-        try:
-            with open(part, "xb") as out:  # noqa: PTH123 - exclusive creation
-                out.write(data)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        with whole(path) as out:
+            out.write(data)
     except OSError as error:
         return Postered(file, (f"{path.name} could not be written: {error.strerror or error}",))
     return Postered(replace(file, poster=str(path)))

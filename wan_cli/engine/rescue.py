@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +15,7 @@ from typing import Any
 
 from wan_cli import __version__
 from wan_cli.models import Task
+from wan_cli.whole import whole
 
 FORMAT = 1
 """It grows when an older ``wan`` would misread the file."""
@@ -93,13 +93,10 @@ def _created(folder: Path, task_id: str, text: str) -> Path | None:
 
 
 def _replaced(path: Path, text: str) -> bool:
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(3)}.part")
     try:
-        _write(fresh, text)
-        fresh.replace(path)
+        with whole(path, mode=_PRIVATE, sync=True) as out:
+            out.write(text.encode("ascii"))
     except OSError:
-        with suppress(OSError):
-            fresh.unlink(missing_ok=True)
         return False
     return True
 

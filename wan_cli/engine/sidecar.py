@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import secrets
 from pathlib import Path
 
 from wan_cli.errors import WriteFailed
 from wan_cli.imprint import VERSION, imprint, references
 from wan_cli.intake import read_regular
 from wan_cli.models import File, Task
+from wan_cli.whole import whole
 
 _MOST_BYTES = 1024 * 1024
 """Of a sidecar: prompts and names are shorter by far."""
@@ -44,12 +44,10 @@ def write_sidecar(task: Task, file: File, path: Path) -> None:
         "cost": {"estimated": task.cost.estimated, "actual": task.cost.actual, "unit": task.cost.unit},
     }  # fmt: skip
     target = sidecar_path(path)
-    part = target.with_name(f".{target.name}.{task.id}-{file.index}-{secrets.token_hex(3)}.part")
+    # a name of any bytes has surrogates, and what stands for one then is what JSON has for it: \udcff
+    data = (json.dumps(said, ensure_ascii=False, indent=2) + "\n").encode("utf-8", "backslashreplace")
     try:
-        with open(part, "x", encoding="utf-8", errors="backslashreplace") as out:  # noqa: PTH123 - exclusive creation
-            # a name of any bytes has surrogates, and what stands for one then is what JSON has for it: \udcff
-            out.write(json.dumps(said, ensure_ascii=False, indent=2) + "\n")
-        part.replace(target)
+        with whole(target, token=f"{task.id}-{file.index}-") as out:
+            out.write(data)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise WriteFailed(f"{target} could not be written: {error.strerror}") from error

@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +25,7 @@ from wan_cli.lock.grip import is_there, open_to_hold, remove
 from wan_cli.lock.journal import MOST_BYTES, digest_of, lines, part_of, parts_of, readable
 from wan_cli.lock.text import entry_of, loads, pieces
 from wan_cli.text import one_line
+from wan_cli.whole import whole
 
 _TRIES = 20
 
@@ -226,21 +226,12 @@ class Lock:
 
     def _write(self) -> None:
         """Write the lock, atomically. Raises ``OSError``; then it is as it was."""
-        part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(3)}.part")
-        try:
-            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as out:
-                digest = hashlib.sha256()
-                for piece in pieces(self.entries):
-                    digest.update(data := piece.encode())
-                    out.write(data)
-                out.flush()
-                os.fsync(out.fileno())
-            part.replace(self.path)
-            self._synced()
-        except OSError:
-            with contextlib.suppress(OSError):
-                part.unlink()
-            raise
+        with whole(self.path, sync=True) as out:
+            digest = hashlib.sha256()
+            for piece in pieces(self.entries):
+                digest.update(data := piece.encode())
+                out.write(data)
+        self._synced()
         self._changed = False
         self._was = digest.digest(), _digest(b"")
 

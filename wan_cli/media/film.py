@@ -7,7 +7,6 @@ library from the content: else a playlist that is called ``clip.mp4`` would open
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -22,6 +21,7 @@ from wan_cli.intake import digest_of, open_regular
 from wan_cli.media.formats import Sniffed
 from wan_cli.media.sniffing import MAX_PIXELS
 from wan_cli.media.structure import inspect
+from wan_cli.whole import whole
 
 if TYPE_CHECKING:
     import av
@@ -152,14 +152,10 @@ def cut(path: str, which: Which, folder: Path) -> Path:
     except Exception as error:  # whatever a decoder makes of a file
         why = getattr(error, "strerror", None) or error  # PyAV's own words beside it are a number
         raise FileInvalid(f"{path}: its {which} frame cannot be taken: {why}", hint="give a picture") from error
-    part = kept.with_name(f".{kept.name}.{secrets.token_hex(3)}.part")
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        with os.fdopen(os.open(part, flags, 0o600), "wb") as out:
+        with whole(kept, mode=0o600) as out:
             image.save(out, "PNG")
-        part.replace(kept)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise StateUnusable(f"{kept} could not be written: {error.strerror}", hint="wan doctor") from error
     return kept
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -23,6 +22,7 @@ from wan_cli.media.local import SHRINKABLE, TooLarge, local_file
 from wan_cli.models import LocalFile
 from wan_cli.naming import safe_component
 from wan_cli.text import one_line
+from wan_cli.whole import whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -150,10 +150,8 @@ def _store(folder: Path, before: LocalFile, data: bytes) -> Path:
     place = folder / hashlib.sha256(data).hexdigest()[:24] / safe_component(before.name)
     try:
         place.parent.mkdir(mode=0o700, exist_ok=True)
-        part = place.with_name(f".{secrets.token_hex(6)}.part")
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+        with whole(place, mode=0o600) as out:
             out.write(data)
-        part.replace(place)
         os.utime(place.parent)
     except OSError as error:
         why = error.strerror or error

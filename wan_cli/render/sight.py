@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import re
-import secrets
 import struct
 import unicodedata
 from pathlib import Path
@@ -22,6 +21,7 @@ from stat import S_ISLNK, S_ISREG
 
 from wan_cli.dataclass import dataclass
 from wan_cli.manifest.jail import Folders
+from wan_cli.whole import whole
 
 RACY_NS = 20_000_000
 """Two ticks of the slowest clock that Linux stamps files by (HZ=100)."""
@@ -160,15 +160,13 @@ class Sight:
         kept = {name: said for name, said in kept.items() if not _racy(said, now)}
         if self._memory is None or kept == self._known:
             return
-        part = self._memory.with_name(f".{self._memory.name}.{secrets.token_hex(3)}.part")
         with contextlib.suppress(OSError):
             self._memory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
-                out.write(f'{{"root":{json.dumps(self.folders.base)},"files":{{')
+            with whole(self._memory, mode=0o600) as out:
+                out.write(f'{{"root":{json.dumps(self.folders.base)},"files":{{'.encode())
                 for number, (name, said) in enumerate(kept.items()):
-                    out.write(f"{',' if number else ''}{json.dumps(name)}:{json.dumps(_unpacked(said))}")
-                out.write("}}")
-            part.replace(self._memory)
+                    out.write(f"{',' if number else ''}{json.dumps(name)}:{json.dumps(_unpacked(said))}".encode())
+                out.write(b"}}")
 
 
 def _key(stat: os.stat_result) -> tuple[int, int, int, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import tempfile
 import time
 import warnings
@@ -19,6 +18,7 @@ from wan_cli import spend
 from wan_cli.errors import UsageError
 from wan_cli.text import one_line
 from wan_cli.ui.report import Line, Report, Shot
+from wan_cli.whole import whole
 
 if TYPE_CHECKING:
     from wan_cli.cli.context import App
@@ -142,13 +142,8 @@ def _text(name: str, report: Report) -> Iterable[str]:
 def _write(path: Path, text: Iterable[str]) -> None:
     """Write the whole file or nothing: a CI system may read it at any time."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name[:100]}.{secrets.token_hex(3)}.part")
-    try:
-        with part.open("x", encoding="utf-8", newline="\n") as out:
-            out.writelines(text)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole(path) as out:
+        out.writelines(piece.encode() for piece in text)
 
 
 def _append_summary(app: App, report: Report) -> None:
