@@ -106,3 +106,36 @@ def line(cli: Any, wire: Any) -> Any:
     from support_wire import line_for
 
     return line_for(cli, wire)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Any]:
+    """Return a PostgreSQL server that is there for all tests; skip where none can be started."""
+    from support_postgres import Absent, running
+
+    context = running()
+    try:
+        server = context.__enter__()
+    except Absent as absent:
+        pytest.skip(f"no PostgreSQL here: {absent}")
+    yield server
+    context.__exit__(None, None, None)
+
+
+@pytest.fixture
+def postgres(postgres_server: Any) -> Any:
+    """Return the server without anything of an earlier test."""
+    postgres_server.clean()
+    return postgres_server
+
+
+@pytest.fixture
+def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    """Return what opens the same ledger: in files, or where ``@BOTH`` says so (support_ledger) in PostgreSQL."""
+    from functools import partial
+
+    from wan_cli.ledger import Ledger
+
+    if getattr(request, "param", "sqlite") == "postgresql":
+        return partial(Ledger.open_url, request.getfixturevalue("postgres").url)
+    return partial(Ledger.open, tmp_path / "state")

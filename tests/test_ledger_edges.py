@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support_ledger import BOTH
 
 from wan_cli.errors import StateUnusable, UsageError
 from wan_cli.ledger import Ledger
 from wan_cli.ledger.faults import translated
 from wan_cli.ledger.journal import Journal
+from wan_cli.ledger.local import LocalLedger
 from wan_cli.models import File, Job, Lost, Pending, Saved, Target, Task, Unknown
 from wan_cli.record import to_document
 
@@ -88,9 +92,10 @@ def test_a_damaged_page_is_told_as_damage(tmp_path: Path) -> None:
 # -- lists, and questions of other modules
 
 
-def test_ten_candidates_are_listed_in_full(tmp_path: Path) -> None:
+@BOTH
+def test_ten_candidates_are_listed_in_full(opener: Callable[..., Ledger]) -> None:
     """Ten tasks that a prefix fits are all named, of eleven one is counted."""
-    with Ledger.open(tmp_path / "state") as ledger:
+    with opener() as ledger:
         ledger.add([replace(TASK, id=f"abc{number:03}") for number in range(10)])
         with pytest.raises(UsageError, match=r"fits 10 tasks: .*abc000 \(new\)$") as caught:
             ledger.get("abc")
@@ -100,30 +105,34 @@ def test_ten_candidates_are_listed_in_full(tmp_path: Path) -> None:
             ledger.get("abc")
 
 
-def test_fifty_tasks_are_recent(tmp_path: Path) -> None:
+@BOTH
+def test_fifty_tasks_are_recent(opener: Callable[..., Ledger]) -> None:
     """Without another wish the newest fifty are listed."""
-    with Ledger.open(tmp_path / "state") as ledger:
+    with opener() as ledger:
         ledger.add([replace(TASK, id=f"id{number:04}", created_at=float(number)) for number in range(60)])
         assert [task.id for task in ledger.recent()] == [f"id{number:04}" for number in range(59, 9, -1)]
 
 
-def test_an_id_is_tried_sixteen_times(tmp_path: Path) -> None:
-    """Eight tries with six characters, then eight with eight, and then the ledger is named with a way out."""
+@BOTH
+def test_an_id_is_tried_sixteen_times(opener: Callable[..., Ledger]) -> None:
+    """Eight tries with as few characters as will do, then eight with two more, and then the ledger is named."""
     asked: list[int] = []
 
     def same(length: int) -> bytes:
         asked.append(length)
         return bytes(length)
 
-    with Ledger.open(tmp_path / "state") as ledger:
-        ledger.add([replace(TASK, id="000000"), replace(TASK, id="00000000")])
-        with pytest.raises(StateUnusable, match=f"for the ledger {ledger.path}") as caught:
+    with opener() as ledger:
+        lengths = (6, 8) if isinstance(ledger, LocalLedger) else (8, 10)
+        ledger.add([replace(TASK, id="0" * length) for length in lengths])
+        with pytest.raises(StateUnusable, match=f"for the ledger {re.escape(ledger.name)}") as caught:
             ledger.new_id(same)
-    assert asked == [6] * 8 + [8] * 8
+    assert asked == [length for length in lengths for _ in range(8)]
     assert caught.value.hint == "wan status --prune 30d"
 
 
-def test_what_a_user_may_have_to_see_to(tmp_path: Path) -> None:
+@BOTH
+def test_what_a_user_may_have_to_see_to(opener: Callable[..., Ledger]) -> None:
     """Concerns are what is unknown or paid and not saved, with their times; lost results are told while they last."""
     tasks = [
         replace(TASK, id="a", state=Pending(task_id="t"), expires_at=9.0, submitted_at=2.0, created_at=2.0),
@@ -131,18 +140,19 @@ def test_what_a_user_may_have_to_see_to(tmp_path: Path) -> None:
         replace(TASK, id="c", state=Lost(code="task_vanished", message="x"), expires_at=9.0),
         replace(TASK, id="d", state=Saved(files=())), TASK,
     ]  # fmt: skip
-    with Ledger.open(tmp_path / "state") as ledger:
+    with opener() as ledger:
         ledger.add(tasks)
         assert ledger.concerns() == [("b", "unknown", "rivya", None, None), ("a", "pending", "rivya", 9.0, 2.0)]
         assert [[task.id for task in ledger.lost_until(now)] for now in (8.9, 9.0)] == [["c"], []]
         assert ledger.unknown_count() == 1
 
 
-def test_a_file_is_found_by_its_content(tmp_path: Path) -> None:
+@BOTH
+def test_a_file_is_found_by_its_content(opener: Callable[..., Ledger]) -> None:
     """The newest saved task that has it is given, and none for a content that nobody has."""
     sha256 = "ab" * 32
     state = Saved(files=(File(index=1, path="a.png", bytes=5, sha256=sha256, mime="image/png", width=8, height=9),))
-    with Ledger.open(tmp_path / "state") as ledger:
+    with opener() as ledger:
         ledger.add([replace(TASK, id=f"a{at}", state=state, created_at=float(at)) for at in (2, 3, 1)])
         found = ledger.find_file(sha256)
         assert found is not None

@@ -2,6 +2,9 @@
 
 ``python tests/benchmarks/ledger.py [ROWS [FOLDER]]`` prints Markdown tables. ROWS (1,000,000) is how many ended tasks
 the large ledger has, and FOLDER where it is: a disk whose syncs are real, for they are measured.
+
+``python tests/benchmarks/ledger.py --url postgresql://…`` measures the ledger of several machines instead, as it is
+found there: its tasks stay. ``--url own`` starts a server of its own, with syncs, in a folder of its own.
 """
 
 from __future__ import annotations
@@ -188,6 +191,43 @@ def questions(ledger: Ledger, rows: int) -> None:
         say(f"| `{name}` | {rows:,} | {statistics.median(taken):.2f} |")
 
 
+def shared(url: str) -> None:
+    """Measure a ledger in PostgreSQL: transitions, and turns of the limits that all workers share."""
+    say("| writing | transitions a second | processor ms a task |\n|---|---:|---:|")
+    with Ledger.open_url(url) as ledger:
+        for in_flight in (0, 1, 64, 256):
+            count, runs = 50 if in_flight < 2 else TASKS, []
+            for _ in range(RUNS):
+                tasks = [a_task(f"n{os.urandom(5).hex()}", time.time()) for _ in range(count)]
+                work = (
+                    partial(asyncio.run, moved(ledger, tasks, in_flight))
+                    if in_flight
+                    else partial(one_by_one, ledger, tasks)
+                )
+                runs.append(measured(work, count))
+            rates, cpus = zip(*runs, strict=True)
+            say(f"| {f'grouped, {in_flight} in flight' if in_flight else 'a transaction each'} "
+                f"| {statistics.median(rates):,.0f} ({min(rates):,.0f} to {max(rates):,.0f}) "
+                f"| {statistics.median(cpus):.2f} |")  # fmt: skip
+        begun = time.perf_counter()
+        for _ in range(200):
+            ledger.turn_ended(ledger.turn("rivya", "benchmark", "b", most=4), accepted=True)  # type: ignore[arg-type]
+        say(f"\nturns taken and given back: {200 / (time.perf_counter() - begun):,.0f} a second")
+
+
+def on_a_server(url: str) -> None:
+    """Measure there, or on a server of our own."""
+    if url != "own":
+        shared(url)
+        return
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+    import support_postgres
+
+    support_postgres.FAST = ()
+    with support_postgres.running() as server:
+        shared(server.url)
+
+
 def main(rows: int = 1_000_000, folder: str | None = None) -> None:
     """Measure an empty ledger and a large one."""
     with tempfile.TemporaryDirectory(dir=folder or "/var/tmp") as place:
@@ -225,4 +265,7 @@ def main(rows: int = 1_000_000, folder: str | None = None) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["--url"]:
+        on_a_server(sys.argv[2])
+        sys.exit()
     main(*(int(word) for word in sys.argv[1:2]), *sys.argv[2:3])

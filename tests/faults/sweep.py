@@ -26,7 +26,7 @@ from PIL import Image
 from support_cli import Cli
 from support_wire import Way
 
-from wan_cli.ledger import Ledger, store
+from wan_cli.ledger import Ledger, local
 from wan_cli.ledger.owner import Owner, this_process
 from wan_cli.sandbox import World
 from wan_cli.sandbox.transport import InProcess
@@ -177,7 +177,7 @@ class Recorder:
 
             patch.setattr(InProcess, "handle_async_request", handled)
             here = this_process()
-            patch.setattr(store, "this_process", lambda boot: Owner(NOBODY, "1", here.boot, here.space))
+            patch.setattr(local, "this_process", lambda boot: Owner(NOBODY, "1", here.boot, here.space))
             yield
         self.point("the end")
 

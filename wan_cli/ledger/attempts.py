@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from wan_cli.dataclass import dataclass
 from wan_cli.errors import StateUnusable
+from wan_cli.ledger.database import Database
 
 MAX_RAW = 8 * 1024 * 1024
 """Bytes of an answer that are kept (reliability.md 4.3)."""
@@ -29,7 +28,7 @@ class Attempt:
     raw: bytes | None = None
 
 
-def begin(db: sqlite3.Connection, attempt: Attempt) -> None:
+def begin(db: Database, attempt: Attempt) -> None:
     """Record a request that is about to be sent.
 
     One that was recorded and never answered may be recorded again (a crash before the send); one with an answer is
@@ -37,15 +36,15 @@ def begin(db: sqlite3.Connection, attempt: Attempt) -> None:
     """
     changed = db.execute(
         "INSERT INTO attempt (task, n, at, body, body_sha256) VALUES (?, ?, ?, ?, ?) ON CONFLICT (task, n) DO UPDATE"
-        " SET at = excluded.at, body = excluded.body, body_sha256 = excluded.body_sha256 WHERE verdict IS NULL",
+        " SET at = excluded.at, body = excluded.body, body_sha256 = excluded.body_sha256 WHERE attempt.verdict IS NULL",
         (attempt.task_id, attempt.n, attempt.at, attempt.body, attempt.body_sha256),
     ).rowcount
-    if not changed:
+    if changed == 0:  # negative: PostgreSQL has refused it already, or it has not been sent there yet
         msg = f"attempt {attempt.n} of task {attempt.task_id} was made before and has its answer"
         raise StateUnusable(msg, hint=f"wan recover {attempt.task_id}")
 
 
-def answer(db: sqlite3.Connection, attempt: Attempt) -> None:
+def answer(db: Database, attempt: Attempt) -> None:
     """Record the answer, also to a request that was not recorded: an answer is never thrown away."""
     db.execute(
         "INSERT INTO attempt (task, n, at, body_sha256, verdict, http_status, raw) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -58,7 +57,7 @@ def answer(db: sqlite3.Connection, attempt: Attempt) -> None:
     )  # fmt: skip
 
 
-def of_task(db: sqlite3.Connection, task_id: str) -> list[Attempt]:
+def of_task(db: Database, task_id: str) -> list[Attempt]:
     """Return the attempts of a task, in order."""
     rows = db.execute(
         "SELECT task, n, at, body, body_sha256, verdict, http_status, raw FROM attempt WHERE task = ? ORDER BY n",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
-
+from wan_cli.ledger.database import Database
 from wan_cli.ledger.owner import Owner, is_alive
 
 _MINE = "pid = ? AND started = ? AND boot = ? AND space = ?"
 
 
-def take(db: sqlite3.Connection, task_id: str, here: Owner, now: float) -> bool:
+def take(db: Database, task_id: str, here: Owner, now: float) -> bool:
     """Make ``here`` the owner unless another process that is alive is. Runs inside a write transaction."""
     row = db.execute("SELECT pid, started, boot, space, at FROM claim WHERE task = ?", (task_id,)).fetchone()
     if row is not None:
@@ -20,12 +19,12 @@ def take(db: sqlite3.Connection, task_id: str, here: Owner, now: float) -> bool:
     return True
 
 
-def renew(db: sqlite3.Connection, task_id: str, here: Owner, now: float) -> None:
+def renew(db: Database, task_id: str, here: Owner, now: float) -> None:
     """Note that the owner, if it is ``here``, was alive at ``now``."""
     db.execute(f"UPDATE claim SET at = ? WHERE task = ? AND {_MINE}", (now, task_id, *_key(here)))  # noqa: S608 - ours
 
 
-def drop(db: sqlite3.Connection, task_id: str, here: Owner) -> None:
+def drop(db: Database, task_id: str, here: Owner) -> None:
     """Give up ownership, if it is ``here``'s."""
     db.execute(f"DELETE FROM claim WHERE task = ? AND {_MINE}", (task_id, *_key(here)))  # noqa: S608 - ours
 

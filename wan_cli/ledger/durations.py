@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 from typing import TypeAlias
+
+from wan_cli.ledger.database import Database
 
 Duration: TypeAlias = tuple[str, str, str, float, float]
 """Provider, origin, model, and the seconds between which a task of theirs ended."""
@@ -15,7 +16,7 @@ KEPT = 100
 _OF = "provider = ? AND origin = ? AND model = ?"
 
 
-def record(db: sqlite3.Connection, seen: Iterable[Duration], at: float) -> None:
+def record(db: Database, seen: Iterable[Duration], at: float) -> None:
     """Add durations, and drop the oldest beyond what is kept; ``at`` is now."""
     for duration in seen:
         db.execute("INSERT INTO duration (provider, origin, model, least, most, at) VALUES (?, ?, ?, ?, ?, ?)",
@@ -27,12 +28,12 @@ def record(db: sqlite3.Connection, seen: Iterable[Duration], at: float) -> None:
         )
 
 
-def newest(db: sqlite3.Connection, maker: tuple[str, str, str], limit: int) -> list[tuple[float, float]]:
+def newest(db: Database, maker: tuple[str, str, str], limit: int) -> list[tuple[float, float]]:
     """Return at most ``limit`` spans in seconds, oldest first."""
     query = f"SELECT least, most FROM duration WHERE {_OF} ORDER BY id DESC LIMIT ?"  # noqa: S608 - ours
     return db.execute(query, (*maker, limit)).fetchall()[::-1]
 
 
-def forget(db: sqlite3.Connection, before: float) -> None:
+def forget(db: Database, before: float) -> None:
     """Forget what was seen before a time (epoch s)."""
     db.execute("DELETE FROM duration WHERE at < ?", (before,))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from wan_cli.ledger import tasks
-from wan_cli.ledger.storage import Storage
+from wan_cli.ledger.database import Store
 from wan_cli.models import Task
 
 
 class Lookups:
     """What can be asked of a ledger; every method raises ``StateUnusable`` when it cannot be read."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Store) -> None:
         """Ask this storage."""
         self._storage = storage
 
@@ -40,9 +40,9 @@ class Lookups:
 
     def find_file(self, sha256: str) -> Task | None:
         """Return the newest saved task that made a file with this content, if there is one; what it used is none."""
-        made = "EXISTS (SELECT 1 FROM json_each(document, '$.state.files') WHERE value ->> '$.sha256' = ?)"
-        which = f"WHERE kind = 'saved' AND instr(document, ?) AND {made} ORDER BY created DESC, rowid DESC LIMIT 1"
-        return next(iter(self._storage.tasks(which, (f'"sha256":"{sha256}"', sha256))), None)
+        made, values = self._storage.dialect.made(sha256)
+        which = f"WHERE kind = 'saved' AND {made} ORDER BY created DESC, rowid DESC LIMIT 1"
+        return next(iter(self._storage.tasks(which, values)), None)
 
     def open_tasks(self) -> list[Task]:
         """Return what may still need work (sending, pending, done and not saved, unknown), oldest first.
@@ -53,12 +53,13 @@ class Lookups:
 
     def lost_until(self, now: float) -> list[Task]:
         """Return the results that seem lost, and by their own account end after ``now`` (epoch s), oldest first."""
-        which = "WHERE kind = 'lost' AND json_extract(document, '$.expires_at') > ? ORDER BY created, rowid"
+        expires = self._storage.dialect.number % "expires_at"
+        which = f"WHERE kind = 'lost' AND {expires} > ? ORDER BY created, rowid"
         return self._storage.tasks(which, (now,))
 
     def recent(self, limit: int = 50) -> list[Task]:
         """Return at most ``limit`` tasks: open ones first, and each kind newest first."""
-        return self._storage.tasks(tasks.RECENT, (limit,))
+        return self._storage.tasks(tasks.RECENT, (limit,) * 3)
 
     def unknown_count(self) -> int:
         """Count the tasks of which nobody knows whether they were bought."""
@@ -68,4 +69,4 @@ class Lookups:
     def concerns(self) -> list[tuple[str, str, str, float | None, float | None]]:
         """Return what a user may have to see to, in one question; see :func:`wan_cli.ledger.tasks.concerns`."""
         with self._storage.reading() as db:
-            return tasks.concerns(db)
+            return tasks.concerns(db, self._storage.dialect)

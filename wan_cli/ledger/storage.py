@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from wan_cli.ledger import folder, schema, tasks
+from wan_cli.ledger.database import Database
 from wan_cli.ledger.faults import damaged, translated
 from wan_cli.ledger.journal import Entry, Journal, answers_first
 from wan_cli.models import Task
@@ -24,6 +25,7 @@ class Storage:
         self.journal = Journal(place / "journal.jsonl")
         self._clock = clock
         self._untold: list[Entry] | None = None
+        self.dialect = tasks.SQLITE
         with translated(self.path, self.journal.path, "opened"):
             folder.prepare(place)
             folder.inspect(self.journal.path)
@@ -40,6 +42,15 @@ class Storage:
         # Finds out whether it can be written at all, and catches up with the journal.
         with self.writing():
             pass
+
+    @property
+    def name(self) -> str:
+        """The database's path."""
+        return str(self.path)
+
+    def close(self) -> None:
+        """Close the files. What was written is durable already."""
+        self.db.close()
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -88,6 +99,18 @@ class Storage:
             self.journal.append(entries)
         else:
             self._untold += entries
+
+    def alone(self, db: Database, what: str) -> None:
+        """Do nothing: whoever writes holds the write lock of the whole ledger."""
+
+    def shorten(self) -> None:
+        """Write the journal anew, without what is no longer in the database. Runs inside a write transaction."""
+        self.journal.rewrite(self.snapshot())
+
+    def scrub(self) -> None:
+        """Empty the write-ahead log, which still has old pages. A reader in the way leaves it to the next one."""
+        with self.reading() as db:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _give_up(self, begin: int | None) -> None:
         """Take back what a transaction did; its lines go while the write lock keeps others from adding theirs.

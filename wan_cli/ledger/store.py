@@ -1,41 +1,42 @@
-"""The ledger itself: each method one durable transaction, or one question."""
+"""The ledger itself: each method one durable transaction, or one question; in whichever database."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from wan_cli.errors import StateUnusable
-from wan_cli.ledger import attempts, claims, durations, tasks, uploads
+from wan_cli.ledger import attempts, durations, tasks, uploads
 from wan_cli.ledger.attempts import MAX_RAW, Attempt
+from wan_cli.ledger.database import Database, Store
 from wan_cli.ledger.group import Call, Ended, committed
 from wan_cli.ledger.lookups import Lookups
-from wan_cli.ledger.owner import this_process
-from wan_cli.ledger.storage import Storage
 from wan_cli.models import Task, Upload
 from wan_cli.record import Document, forget_prompt, hide, private_texts, texts_in_answer, to_document
 
+if TYPE_CHECKING:
+    from wan_cli.ledger.local import LocalLedger
+    from wan_cli.ledger.postgres.shared import SharedLedger
 
-class Ledger(Lookups):
-    """Every task of this machine. Used from one thread; any number of processes may have it open.
 
-    Every method raises ``StateUnusable`` when the ledger cannot be read or written; then nothing was committed.
+class Ledger(Lookups, ABC):
+    """Every task of this machine, or of several. Used from one thread; any number of processes may have it open.
+
+    Every method raises ``StateUnusable`` when the ledger cannot be read or written; then nothing was committed, or
+    (the connection to a server was lost in the commit) nobody knows: whoever asked takes it for not written.
     """
 
-    def __init__(
-        self, storage: Storage, *, store_prompts: bool, clock: Callable[[], float], boot_id: str | None
-    ) -> None:
-        """Use :meth:`open`."""
+    def __init__(self, storage: Store, *, store_prompts: bool, clock: Callable[[], float]) -> None:
+        """Use :meth:`open` or :meth:`open_url`."""
         super().__init__(storage)
         self._store_prompts = store_prompts
         self._clock = clock
-        self._here = this_process(boot_id)
         self._given: set[str] = set()
         self._private: dict[str, tuple[str, ...]] = {}
         self._took: list[durations.Duration] = []
@@ -48,28 +49,38 @@ class Ledger(Lookups):
         store_prompts: bool = True,
         clock: Callable[[], float] = time.time,
         boot_id: str | None = None,
-    ) -> Ledger:
+    ) -> LocalLedger:
         """Open ``folder/ledger.db`` and ``folder/journal.jsonl``, made where they are not there.
 
         ``clock`` gives seconds since the epoch; ``boot_id`` replaces the system's. Without ``store_prompts`` only
         hashes of the user's texts are kept. Raises ``StateUnusable`` when the files cannot be written, are not
         private, damaged, or of a newer ``wan``; nothing is ever started afresh in their place.
         """
-        return cls(Storage(folder, clock), store_prompts=store_prompts, clock=clock, boot_id=boot_id)
+        from wan_cli.ledger.local import LocalLedger
+        from wan_cli.ledger.storage import Storage
+
+        return LocalLedger(Storage(folder, clock), store_prompts=store_prompts, clock=clock, boot_id=boot_id)
+
+    @classmethod
+    def open_url(cls, url: str, *, store_prompts: bool = True, clock: Callable[[], float] = time.time) -> SharedLedger:
+        """Open the ledger that several machines share, in the PostgreSQL database at ``postgresql://…``.
+
+        Its tables are made, in a schema of their own, where they are not there. Raises ``ConfigInvalid`` without the
+        extra ``[distributed]``, ``UsageError`` for another kind of address, and ``StateUnusable`` when the database
+        cannot be reached or written, is another program's, or of a newer ``wan``.
+        """
+        from wan_cli.ledger.postgres import opened
+
+        return opened(url, store_prompts=store_prompts, clock=clock)
 
     @property
-    def path(self) -> Path:
-        """The database's path."""
-        return self._storage.path
-
-    @property
-    def journal_path(self) -> Path:
-        """The journal's path, for :func:`wan_cli.ledger.rebuild`."""
-        return self._storage.journal.path
+    def name(self) -> str:
+        """What messages call it: a path, or an address without a password."""
+        return self._storage.name
 
     def close(self) -> None:
-        """Close the files. What was written is durable already."""
-        self._storage.db.close()
+        """Close it. What was written is durable already."""
+        self._storage.close()
 
     def __enter__(self) -> Self:
         """Return the ledger itself."""
@@ -94,6 +105,7 @@ class Ledger(Lookups):
         One transaction: of several processes that do this at once with one key, one adds and all get its tasks.
         """
         with self._storage.writing() as db:
+            self._storage.alone(db, user_key)
             found = self._storage.tasks("WHERE user_key = ? ORDER BY item, rowid", (user_key,))
             if found:
                 return found
@@ -104,10 +116,11 @@ class Ledger(Lookups):
         """Record the state that ``task`` has reached. A task that is not in the ledger is put there."""
         with self._storage.writing() as db:
             doc, now = self.document(task), self._clock()
+            self._guard(db, task.id, created=task.created_at)
             self._storage.tell([{"at": now, "task": doc}])
-            tasks.upsert(db, doc, now)
+            tasks.upsert(db, doc, now, self._storage.dialect)
             durations.record(db, self._took, now)
-            claims.renew(db, task.id, self._here, now)
+            self._renew(db, task.id, now)
         self._took.clear()
         self._given.discard(task.id)  # it is in the database now, where new_id looks
 
@@ -147,26 +160,28 @@ class Ledger(Lookups):
             ended = f"{tasks.IS_FINISHED} AND finished < ?"
             rows = db.execute(f"SELECT id FROM task WHERE {ended}", (finished_before,)).fetchall()  # noqa: S608 - ours
             if rows:
-                self._storage.journal.append([{"at": self._clock(), "forget": [row[0] for row in rows]}])
+                self._storage.tell([{"at": self._clock(), "forget": [row[0] for row in rows]}])
                 db.execute(f"DELETE FROM task WHERE {ended}", (finished_before,))  # noqa: S608 - ours
-                self._storage.journal.rewrite(self._storage.snapshot())
-        with self._storage.reading() as db:
-            # The write-ahead log still has the old pages. Another reader may be in the way; then the next one does it.
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                self._storage.shorten()
+        self._storage.scrub()
         return len(rows)
 
     def drop(self, task_id: str) -> None:
         """Forget one task: a placeholder for a handle, of which nothing is known that another task does not say."""
         with self._storage.writing() as db:
+            self._guard(db, task_id)
             self._storage.tell([{"at": self._clock(), "forget": [task_id]}])
             db.execute("DELETE FROM task WHERE id = ?", (task_id,))
 
     def new_id(self, entropy: Callable[[int], bytes] = os.urandom) -> str:
-        """Return an id that no task here has, and that was not returned before: 6 characters, 8 when crowded."""
+        """Return an id that no task here has, and that was not returned before.
+
+        It has 6 characters, 8 when those are crowded; 8 and 10 where other machines give out ids at the same time.
+        """
         with self._storage.reading() as db:
-            found = tasks.free_id(db, self._given, entropy)
+            found = tasks.free_id(db, self._given, entropy, self._storage.dialect.id_lengths)
         if found is None:
-            msg = f"no free id was found for the ledger {self.path}"
+            msg = f"no free id was found for the ledger {self.name}"
             raise StateUnusable(msg, hint="wan status --prune 30d")
         self._given.add(found)
         return found
@@ -180,6 +195,7 @@ class Ledger(Lookups):
         """
         kept = body if self._store_prompts else None
         with self._storage.writing() as db:
+            self._guard(db, task_id, attempt=n)
             attempts.begin(db, Attempt(task_id=task_id, n=n, at=at, body=kept, body_sha256=body_sha256))
 
     def record_answer(self, task_id: str, n: int, *, verdict: str, http_status: int | None, raw: bytes | None) -> None:
@@ -227,21 +243,37 @@ class Ledger(Lookups):
         What a dead process left is taken over, and a task that is one's own already may be claimed again.
         """
         with self._storage.writing() as db:
-            return claims.take(db, task_id, self._here, self._clock())
+            return self._take(db, task_id, self._clock())
 
     def release(self, task_id: str) -> None:
         """Let other processes have the task. Nothing happens when it is another's."""
         with self._storage.writing() as db:
-            claims.drop(db, task_id, self._here)
+            self._drop(db, task_id)
 
     # -- inside
 
-    def _add(self, db: sqlite3.Connection, new: Iterable[Task]) -> None:
+    @abstractmethod
+    def _take(self, db: Database, task_id: str, now: float) -> bool:
+        """Make this process the owner unless another one that is alive is. Runs inside a write transaction."""
+
+    @abstractmethod
+    def _renew(self, db: Database, task_id: str, now: float) -> None:
+        """Note that this process is alive, if it owns the task."""
+
+    @abstractmethod
+    def _drop(self, db: Database, task_id: str) -> None:
+        """Give up ownership, if it is this process's."""
+
+    @abstractmethod
+    def _guard(self, db: Database, task_id: str, *, attempt: int | None = None, created: float | None = None) -> None:
+        """Refuse what is about to be written of a task by a process that lost it to another."""
+
+    def _add(self, db: Database, new: Iterable[Task]) -> None:
         now = self._clock()
         docs = [self.document(task) for task in new]
         self._storage.tell({"at": now, "task": doc} for doc in docs)
         for doc in docs:
-            tasks.insert(db, doc, now)
+            tasks.insert(db, doc, now, self._storage.dialect)
 
     def document(self, task: Task) -> Document:
         """Return the task as it is written down: without the user's texts where those are not stored."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from wan_cli.dataclass import dataclass
+from wan_cli.ledger.database import Database
 from wan_cli.models import Upload
 
 
@@ -18,11 +17,13 @@ class Place:
     key_print: str
 
 
-def remember(db: sqlite3.Connection, place: Place, upload: Upload, at: float) -> None:
+def remember(db: Database, place: Place, upload: Upload, at: float) -> None:
     """Keep ``upload``, made at ``at`` (epoch s), instead of an earlier one of the same file to the same place."""
     db.execute(
-        "INSERT OR REPLACE INTO upload (sha256, provider, origin, key_print, at, url, file_id, duration_token,"
-        " expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO upload (sha256, provider, origin, key_print, at, url, file_id, duration_token, expires_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sha256, provider, origin, key_print) DO UPDATE"
+        " SET at = excluded.at, url = excluded.url, file_id = excluded.file_id,"
+        " duration_token = excluded.duration_token, expires_at = excluded.expires_at",
         (
             place.sha256, place.provider, place.origin, place.key_print, at, upload.url, upload.file_id,
             upload.duration_token, upload.expires_at,
@@ -30,7 +31,7 @@ def remember(db: sqlite3.Connection, place: Place, upload: Upload, at: float) ->
     )  # fmt: skip
 
 
-def known(db: sqlite3.Connection, place: Place, now: float, max_age_s: float) -> Upload | None:
+def known(db: Database, place: Place, now: float, max_age_s: float) -> Upload | None:
     """Return the upload when it can still be used: before its expiry where that is known, else while it is young.
 
     One from the future (the clock was set back) is not trusted.

@@ -1,0 +1,30 @@
+"""The ledger that several machines share: one schema, ``wan``, in a PostgreSQL database (extra ``[distributed]``).
+
+The server's own write-ahead log stands where a ledger of one machine has its journal: whatever is committed is durable,
+and nothing is acknowledged before. psycopg is imported here and nowhere else, once an address is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from wan_cli.errors import ConfigInvalid
+
+if TYPE_CHECKING:
+    from wan_cli.ledger.postgres.shared import SharedLedger
+
+EXTRA = "pip install 'wan-cli[distributed]'"
+
+
+def opened(url: str, *, store_prompts: bool, clock: Callable[[], float]) -> SharedLedger:
+    """Open the ledger at ``url``; see :meth:`wan_cli.ledger.Ledger.open_url`."""
+    try:
+        import psycopg  # noqa: F401 - a look whether it is there
+    except ImportError as error:
+        raise ConfigInvalid("a ledger in PostgreSQL needs an extra", hint=EXTRA) from error
+    from wan_cli.ledger.postgres.server import Server
+    from wan_cli.ledger.postgres.shared import SharedLedger
+    from wan_cli.ledger.postgres.storage import Storage
+
+    return SharedLedger(Storage(Server(url)), store_prompts=store_prompts, clock=clock)
