@@ -69,6 +69,7 @@ class Part:
         """Where a picture with too many pixels was kept; fetching it again would bring the same bytes."""
         self._new_hash = hashlib.sha256
         self.token = token
+        self._mode = 0o666 & ~_umask()  # now: publishing may be done in a thread, and the umask is the process's
         with _writing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             self.path, self._fd = self._create()
@@ -185,7 +186,7 @@ class Part:
                 self._recover()
             os.fsync(self._fd)
             if hasattr(os, "fchmod"):  # Windows has no modes to set
-                os.fchmod(self._fd, 0o666 & ~_umask())
+                os.fchmod(self._fd, self._mode)
             self._close()
             if overwrite:
                 self.path.replace(final)

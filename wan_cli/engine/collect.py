@@ -138,7 +138,10 @@ async def _still_pending(engine: Engine, task: Task, before: Pending, answer: Pe
     if answer.note.startswith("status ") and not before.note.startswith("status "):
         odd = f"the provider reports an unknown {one_line(answer.note)}; taken as still running"
         task = await engine.warn(task, odd)
-    return await engine.save(learn(task, answer, engine.now()))
+    task = learn(task, answer, engine.now())
+    engine.writing.later(engine.ledger.save, task)  # nothing is lost with it
+    engine.tell(TaskChanged(task=task))
+    return task
 
 
 async def _without_result(engine: Engine, state: Pending, service: Service) -> Answer | None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from wan_cli import naming
 from wan_cli.dataclass import dataclass, replace
 from wan_cli.download import Expired
+from wan_cli.engine.aside import aside
 from wan_cli.engine.compare import alike, differences
 from wan_cli.engine.expiry import end_of, is_over, until
 from wan_cli.engine.finish import Finished, finished
@@ -188,7 +190,7 @@ class _Desk:
         file = await self._record(index, made, final)  # the hash is durable before the name exists
         real = final
         if not _whole(file):  # else it is in place, and another file of the task was missed
-            real = made.part.publish(final, overwrite=may_replace(self.task.target, final))
+            real = await self._placed(made.part, final)
         if real != final:
             file = await self._record(index, made, real)
             made.notes.append(f"{final.name} was taken meanwhile, so the result is {real.name}")
@@ -198,6 +200,11 @@ class _Desk:
         elif target.sidecar:
             write_sidecar(self._public(), file, real)
         return await self._posted(_Fetched(index, file, notes=tuple(made.notes)))
+
+    async def _placed(self, part: Part, final: Path) -> Path:
+        """Publish a part; its two syncs hold nobody up where other tasks are in hand."""
+        publish = partial(part.publish, final, overwrite=may_replace(self.task.target, final))
+        return await aside(publish) if self.engine.hands > 1 else publish()
 
     async def _posted(self, result: _Fetched) -> _Fetched:
         """Put the poster beside a video where it is wanted and missing."""

@@ -11,7 +11,6 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from weakref import WeakValueDictionary
@@ -75,6 +74,8 @@ class Engine:
     """Takes the bytes of a result that goes to standard output."""
     stop: Signal = field(default_factory=Signal)
     abandon: Signal = field(default_factory=Signal)
+    hands: int = 0
+    """Tasks that are being run."""
     submitting: int = 0
     """Purchases whose answer is awaited right now: a first signal lets them finish."""
     _paces: dict[str, Pace] = field(default_factory=dict)
@@ -105,6 +106,7 @@ class Engine:
         """
         ends = self.monotonic() + (DEADLINES_S[task.job.makes] if limit is None else limit)
         owned = False
+        self.hands += 1
         try:
             if first:
                 from wan_cli.engine.decide import taken
@@ -124,9 +126,11 @@ class Engine:
 
             return stranded(self._unsaved.get(task.id, task), error)
         finally:
-            if owned:
-                with suppress(StateUnusable):  # what was bought is told even where nothing can be written any more
-                    await self.writing.do(self.ledger.release, task.id)
+            self.hands -= 1
+            if owned:  # what was bought is told even where nothing can be written any more
+                self.writing.later(self.ledger.release, task.id)
+            if not self.hands:
+                self.writing.flush()
         return task
 
     def _step(self, task: Task, ends: float, *, wait: bool, download: bool) -> Coroutine[Any, Any, Task] | None:

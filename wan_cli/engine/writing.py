@@ -2,7 +2,7 @@
 
 Nobody goes on before what he asked for is durable. A transaction begins when the loop has brought nothing new for a few
 turns: while its syncs keep the loop, answers to other tasks come in, and what those have to write is the next one. So
-the busier the loop, the more a transaction holds; a task alone waits for nobody.
+the busier the loop, the more a transaction holds; a task alone waits for nobody, and none for long.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 QUIET = 3
 """Turns of the event loop without anything new to write, after which what there is is written."""
+LONGEST_S = 0.02
+"""What is to be written waits no longer for a quiet loop: among downloads, a turn of it can take that long."""
 MOST = 512
 """Calls in one transaction: its locks keep other processes out, and its syncs keep the loop."""
 
@@ -51,21 +53,32 @@ class Writing:
         must not be the last thing that is awaited within ``asyncio.timeout`` or ``wait_for``: what ends those would
         come after them.
         """
-        loop, asked = asyncio.get_running_loop(), _Asked(partial(call, *args, **named))
-        self._asked.append(asked)
-        if len(self._asked) == 1:
-            loop.call_soon(self._turn, 1, 0)
+        asked = self._ask(partial(call, *args, **named))
         try:
             await asked.done
         except asyncio.CancelledError:
             if (task := asyncio.current_task()) is None:
                 raise
             task.uncancel()
-            loop.call_soon(task.cancel)
+            asyncio.get_running_loop().call_soon(task.cancel)
         if asked.ended is None:
             self.flush()
         assert asked.ended is not None  # noqa: S101 - flush saw to it
         return cast("T", asked.ended.result())
+
+    def later(self, call: Callable[..., object], *args: object) -> None:
+        """Have a call made before those that come after it, and go on: nothing follows from it, nor from its failure.
+
+        It is made no later than the next :meth:`do` ends.
+        """
+        self._ask(partial(call, *args))
+
+    def _ask(self, call: Callable[[], object]) -> _Asked:
+        self._asked.append(asked := _Asked(call))
+        if len(self._asked) == 1:
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._turn, 1, 0, loop.time() + LONGEST_S)
+        return asked
 
     def flush(self) -> None:
         """Write what was asked for, and let those go on who asked."""
@@ -84,13 +97,13 @@ class Writing:
                 if not one.done.done():
                     one.done.set_result(None)
 
-    def _turn(self, seen: int, quiet: int) -> None:
-        """Write when nothing came in the last turns; else see what the next one brings."""
+    def _turn(self, seen: int, quiet: int, ends: float) -> None:
+        """Write when nothing came in the last turns, or at the time ``ends``; else see what the next one brings."""
         waiting = len(self._asked)
         if not waiting:  # somebody was cancelled, and had it written
             return
-        quiet = quiet + 1 if waiting == seen else 0
-        if quiet >= QUIET or waiting >= MOST:
+        loop, quiet = asyncio.get_running_loop(), quiet + 1 if waiting == seen else 0
+        if quiet >= QUIET or waiting >= MOST or loop.time() >= ends:
             self.flush()
         else:
-            asyncio.get_running_loop().call_soon(self._turn, waiting, quiet)
+            loop.call_soon(self._turn, waiting, quiet, ends)

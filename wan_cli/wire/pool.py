@@ -35,7 +35,10 @@ class Wire(httpx.AsyncHTTPTransport):
         proxy: str | None = None,
     ) -> None:  # fmt: skip
         """Raise ``ImportError`` or ``ValueError`` for a proxy that cannot be used."""
-        super().__init__(verify=tls, trust_env=False, proxy=proxy, limits=httpx.Limits(keepalive_expiry=keep_s))
+        if proxy is None:  # as httpx has it; but it imports certifi for a context that is there
+            self._pool = httpcore.AsyncConnectionPool(ssl_context=tls, keepalive_expiry=keep_s)
+        else:
+            super().__init__(verify=tls, trust_env=False, proxy=proxy, limits=httpx.Limits(keepalive_expiry=keep_s))
         quick = Pool(self._pool, connections, keep=keep)
         self._pool = quick  # type: ignore[assignment] # it has all that the transport asks of one
 

@@ -1,0 +1,29 @@
+"""Work that would hold the event loop up, done beside it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def aside(call: Callable[[], T]) -> T:
+    """Make a blocking call in a thread, and return or raise what it does.
+
+    A cancellation meanwhile comes when the caller waits for something else: what the call works on is never taken from
+    under it. As with :meth:`wan_cli.engine.writing.Writing.do`, it must not be the last await within a time-out.
+    """
+    loop, working = asyncio.get_running_loop(), asyncio.ensure_future(asyncio.to_thread(call))
+    cancelled = 0
+    while not working.done():
+        try:
+            await asyncio.wait({working})
+        except asyncio.CancelledError:
+            cancelled += 1
+    if cancelled and (task := asyncio.current_task()) is not None:
+        for _ in range(cancelled):
+            task.uncancel()
+        loop.call_soon(task.cancel)
+    return working.result()
