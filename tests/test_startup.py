@@ -114,7 +114,7 @@ def test_completion_is_light(line: str, offered: str, *, catalogue: bool) -> Non
     env = {"_WAN_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
     printed, [(_, modules)] = _loaded((), **env)
     assert offered in printed.split()
-    assert not modules & (HEAVY | NEVER)
+    assert not modules & (HEAVY | NEVER | {"_hashlib"})  # which is OpenSSL: 3 ms
     assert ("wan_cli.catalog" in modules) == catalogue
     commands = {name for name in modules if name.startswith("wan_cli.cli.commands.")}
     assert len(commands) <= (len(words) > 2)

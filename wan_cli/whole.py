@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,7 +20,7 @@ def whole(path: Path, *, mode: int = 0o666, sync: bool = False, token: str = "")
     name, ``.NAME.TOKEN….part``. A link at ``path`` is replaced and not followed. Raises ``OSError``.
     """
     name = os.fsencode(path.name)[:_NAME_BYTES].decode("utf-8", "ignore")
-    part = path.with_name(f".{name}.{token}{secrets.token_hex(3)}.part")
+    part = path.with_name(f".{name}.{token}{os.urandom(3).hex()}.part")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     for more in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"):
         flags |= getattr(os, more, 0)
