@@ -266,7 +266,7 @@ def _check_files(ran: Ran, cwd: Path, state: Path) -> None:
         with contextlib.closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as db:
             ((kept,),) = db.execute("SELECT document FROM task WHERE id = ?", (task["id"],)).fetchall()
         for file in task["files"]:
-            if file["path"] is None:  # it went to standard output
+            if file["path"] is None or "://" in file["path"]:  # it went to standard output, or to a store
                 continue
             data = (cwd / file["path"]).read_bytes()
             assert (len(data), hashlib.sha256(data).hexdigest()) == (file["bytes"], file["sha256"])

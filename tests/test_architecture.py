@@ -20,7 +20,7 @@ LAYERS = (
     {"engine", "sandbox", "render"},
     {"transport", "download", "spend", "convert", "embed"},
     {"providers"},
-    {"config", "ledger", "publish", "fit", "targets", "manifest", "lock", "wire"},
+    {"config", "ledger", "publish", "fit", "targets", "manifest", "lock", "wire", "stores"},
     {"fit_video"},
     {"media", "record", "registry"},
     {"catalog", "naming", "geometry", "retry_after", "proxies", "intake", "imprint"},
@@ -40,6 +40,7 @@ OWNERS = {
     "httpx": {"providers", "transport", "download", "sandbox", "wire"},
     "httpcore": {"wire"},
     "PIL": {"media", "convert", "sandbox"},
+    "obstore": {"stores"},
     "pydantic": {"config", "manifest", "lock", "sandbox"},
 }
 """Libraries that only some parts import, so that each can be changed in one afternoon."""

@@ -16,8 +16,9 @@ from support_cli import picture
 from support_engine import SMALL, URL, Stage, error, lost, moved, refused_connection, running, succeeded
 
 from wan_cli.download import Expired, Fetcher
+from wan_cli.engine.again import reopened
 from wan_cli.engine.compare import differences
-from wan_cli.engine.delivery import naming_numbers, reopened
+from wan_cli.engine.delivery import naming_numbers
 from wan_cli.errors import DownloadFailed, StateUnusable, WriteFailed
 from wan_cli.models import Done, File, LocalFile, Lost, Media, Output, Pending, Saved, Target, Task
 

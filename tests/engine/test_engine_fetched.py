@@ -16,7 +16,8 @@ from support_engine import SMALL, URL, Stage, lost, running, succeeded
 
 from wan_cli.download import Expired
 from wan_cli.engine import delivery
-from wan_cli.engine.delivery import naming_numbers, reopened, sought
+from wan_cli.engine.again import reopened, sought
+from wan_cli.engine.delivery import naming_numbers
 from wan_cli.errors import DownloadFailed, StateUnusable, WriteFailed
 from wan_cli.models import Done, Failed, File, Lost, Output, Pending, Saved, Target, Task, Transfer
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support_engine import URL, Reply, Stage, accepted, error, lost, running, succeeded
 
-from wan_cli.engine import collect, compare, delivery, loop, submit, waiting
+from wan_cli.engine import again, collect, compare, delivery, loop, submit, waiting
 from wan_cli.errors import DownloadFailed
 from wan_cli.models import Cost, Facts, File, Sending, Target, TaskChanged
 
@@ -199,7 +199,7 @@ def test_a_lost_task_can_be_sought_once_more(stage: Stage) -> None:
     lost_ = stage.run(stage.task())
     assert lost_.state.kind == "lost"
     assert stage.run(lost_).state.kind == "lost"
-    assert stage.run(delivery.sought(lost_)).state.kind == "saved"
+    assert stage.run(again.sought(lost_)).state.kind == "saved"
     assert stage.stored(lost_).state.kind == "saved"
 
 

@@ -8,13 +8,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wan_cli import naming
 from wan_cli.cli.outcome import removed
+from wan_cli.cli.storing import aimed, check_objects, refuse_showing
 from wan_cli.errors import ConfigInvalid, UsageError
 from wan_cli.media import EXTENSIONS, film
 from wan_cli.models import Saved, Target, Task
+from wan_cli.stores import is_address, places, read_address
 from wan_cli.targets import check_targets
 
 if TYPE_CHECKING:
@@ -35,6 +37,9 @@ def retargeted(app: App, tasks: list[Task], options: Collecting | Deciding) -> l
     """Lay ``-o`` and its companions over the tasks. Raises ``UsageError`` for what cannot be written so."""
     if options.output == "-" and (len(tasks) > 1 or options.json or options.jsonl):
         raise UsageError("-o - takes one result, and no --json beside it")
+    if getattr(options, "preview", False):
+        for output in (options.output, *(task.target.template for task in tasks if options.output is None)):
+            refuse_showing(output)
     if options.poster:
         if options.output == "-":
             raise UsageError("--poster needs a file's name, and -o - has none")
@@ -90,10 +95,16 @@ def free_target(task: Task) -> None:
 
     first, total = naming_numbers(task, task.job.n)
     formats = model_of(task).formats
-    paths = naming.final_paths(
-        task.target.template, task.job.n, EXTENSIONS[formats[0]] if formats else ".png", first=first, total=total,
-        values={"id": task.id, "task": task.id, "provider": task.provider, "model": task.job.model},
-    )  # fmt: skip
+    how: Any = {
+        "first": first, "total": total,
+        "values": {"id": task.id, "task": task.id, "provider": task.provider, "model": task.job.model},
+    }  # fmt: skip
+    ext = EXTENSIONS[formats[0]] if formats else ".png"
+    if is_address(task.target.template):
+        objects = places.addresses(task.target.template, task.job.n, ext, **how)
+        check_objects(objects, overwrite=task.target.overwrite, skip_existing=False)
+        return
+    paths = naming.final_paths(task.target.template, task.job.n, ext, **how)
     check_targets(paths, overwrite=task.target.overwrite, skip_existing=False)
 
 
@@ -103,6 +114,8 @@ def _template(app: App, task: Task, output: str, options: Collecting | Deciding,
         "verb": job.verb, "provider": task.provider, "model": job.model, "seed": job.seed, "id": task.id,
         "date": _day(app), "slug": naming.slug(job.prompt),
     }  # fmt: skip
+    if is_address(output):
+        return aimed(output, values, job.n, overwrite=options.overwrite, alone=alone)
     plan = naming.plan(output, cwd=str(app.cwd), values=values, count=job.n)
     if alone:
         trial = naming.final_paths(plan.template, job.n, plan.wanted_ext or ".png")
@@ -115,6 +128,8 @@ def _numbered(output: str, number: int, cwd: Path) -> str:
 
     A folder, and a name that holds ``{id}``, tell them apart already.
     """
+    if is_address(output):
+        output = str(read_address(output))  # a bucket alone is a folder
     if "{id}" in output or output.endswith("/") or os.path.isdir(cwd / output):  # noqa: PTH112 - false for odd names
         return output
     if _INDEX.search(output):

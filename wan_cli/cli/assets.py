@@ -11,10 +11,12 @@ from urllib.parse import urlsplit
 
 from wan_cli.catalog import Inputs, Offer
 from wan_cli.cli.frames import check_address
+from wan_cli.cli.storing import readable
 from wan_cli.errors import FileInvalid, UsageError
 from wan_cli.media import local_file, mime_of_extension, sniff
 from wan_cli.models import Kind, Media, Role, Verb
 from wan_cli.registry import capabilities, each_name
+from wan_cli.stores import is_address
 from wan_cli.text import one_line
 
 if TYPE_CHECKING:
@@ -99,7 +101,9 @@ def _kind(app: App, asset: str) -> Kind:
 
 
 def _draft(asset: str, role: Role, kind: Kind) -> Media:
-    if "://" not in asset:
+    if is_address(asset):
+        readable(asset)
+    if "://" not in asset or is_address(asset):
         return Media(role=role, kind=kind)
     try:
         parts = urlsplit(asset)

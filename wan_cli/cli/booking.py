@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wan_cli.cli.following import same_account
+from wan_cli.engine.again import reopened
 from wan_cli.engine.decide import taken
-from wan_cli.engine.delivery import reopened
 from wan_cli.errors import UsageError
 from wan_cli.models import New, Task
 from wan_cli.text import one_line

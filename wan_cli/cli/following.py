@@ -13,6 +13,7 @@ from wan_cli.cli.frames import forget_frames
 from wan_cli.cli.lengths import seconds
 from wan_cli.cli.options import flag, said
 from wan_cli.cli.outcome import Wish, overall, removed, task_outcome
+from wan_cli.cli.storing import forget_fetched
 from wan_cli.errors import KeyMissing, KeyRejected, StillRunning, UsageError, WanError
 from wan_cli.models import Done, Failed, Job, Lost, New, Saved, Sending, Task
 from wan_cli.registry import capabilities
@@ -55,6 +56,7 @@ def status(app: App, names: list[str], options: Asking) -> int:
         before = app.now() - seconds(options.prune, "--prune")
         gone = app.ledger.forget(finished_before=before)
         forget_frames(app, before)
+        forget_fetched(app, before)
         app.talk(f"forgot {gone} finished {'task' if gone == 1 else 'tasks'}")
         if app.say_json == "json":
             return app.emit([], None, 0, forgotten=gone)
@@ -99,9 +101,9 @@ def _say_end(app: App, task: Task, error: WanError | None) -> None:
 def _state_error(app: App, task: Task) -> WanError | None:
     """Return what the state means for ``status``: a result that is not on disk yet is 8 (interface.md, section 4)."""
     if isinstance(task.state, Saved):
-        from wan_cli.engine.delivery import reopened
+        from wan_cli.engine.again import reopened
 
-        again = reopened(task) is not task
+        again = reopened(task, ask_stores=False) is not task
         return task_outcome(replace(task, state=Done(outputs=())), Wish()) if again else removed(task)
     if isinstance(task.state, New):
         return None
@@ -120,8 +122,8 @@ async def _refreshed(engine: Engine, task: Task) -> Task:
 
     A task that vanished is asked about once more; whether an expired address works again, only a download can tell.
     """
+    from wan_cli.engine.again import sought
     from wan_cli.engine.collect import Patience, ask, not_asked
-    from wan_cli.engine.delivery import sought
     from wan_cli.engine.origins import bought_elsewhere, elsewhere
 
     if isinstance(task.state, Sending):
@@ -228,7 +230,7 @@ def _unheard_of(ledger: Ledger, task: Task) -> Task:
 def wait(app: App, names: list[str], options: Collecting) -> int:
     """Collect tasks: the named ones, or everything that is outstanding."""
     from wan_cli.cli.run import Session
-    from wan_cli.engine.delivery import reopened, sought
+    from wan_cli.engine.again import reopened, sought
 
     app.use(sandbox=options.sandbox, quiet=options.quiet, play=options)
     if names and options.everything:
@@ -266,7 +268,7 @@ def _outstanding(app: App) -> list[Task]:
 
     What seemed lost is asked for again until it expires.
     """
-    from wan_cli.engine.delivery import sought
+    from wan_cli.engine.again import sought
 
     found = [task for task in app.ledger.open_tasks() if task.state.kind in ("sending", "pending", "done")]
     still = [task for task in found if task.state.kind == "sending" or task.job.model or task.charged != "unknown"]

@@ -18,10 +18,12 @@ from wan_cli.cli.embedding import embeds
 from wan_cli.cli.lengths import seconds
 from wan_cli.cli.order import Order, price_lines, read_order
 from wan_cli.cli.outcome import Wish
+from wan_cli.cli.storing import in_store, own_name, refuse_showing
 from wan_cli.dataclass import dataclass, fields, replace
 from wan_cli.errors import UsageError
 from wan_cli.media import EXTENSIONS, film
 from wan_cli.models import Cost, Done, Saved, Target, Task, Verb, Warned
+from wan_cli.stores import Address, is_address
 from wan_cli.targets import check_targets
 
 if TYPE_CHECKING:
@@ -99,6 +101,8 @@ def _check_flags(app: App, options: Making) -> None:
         raise UsageError("--overwrite and --skip-existing exclude each other")
     if options.output == "-":
         _check_stdout(app, options)
+    if options.preview:
+        refuse_showing(app.config.get("output") if options.output is None else options.output)
     key = options.idempotency_key
     if key is not None and not (len(key) <= KEY_LENGTH and key.isprintable() and key.isascii()):
         raise UsageError(f"--idempotency-key: 1 to {KEY_LENGTH} printable ASCII characters")
@@ -129,7 +133,7 @@ def _check_poster(order: Order) -> None:
 class _Places:
     plan: naming.Plan | None
     stamp: float
-    existing: Sequence[Path] = ()
+    existing: Sequence[Path | Address] = ()
 
 
 def _place(app: App, options: Making, order: Order) -> _Places:
@@ -146,6 +150,9 @@ def _place(app: App, options: Making, order: Order) -> _Places:
     makers = [{"provider": one.model.provider, "model": one.model.name} for one in order.candidates]
     if len(makers) == 1:  # of several, who makes it is only known when it is made
         values |= makers[0]
+    if is_address(output):
+        placed = in_store(options, order, str(output), values, makers, _own_files(app, options))
+        return _Places(placed.plan, stamp, placed.existing)
     plan = naming.plan(output, cwd=str(app.cwd), values=values, count=total)
     delivered = [EXTENSIONS[mime] for mime in order.model.formats]
     check_format(order, str(output), convert=options.convert)
@@ -193,7 +200,7 @@ def _own_files(app: App, options: Making) -> frozenset[str]:
         return frozenset()
     states = [task.state for task in app.ledger.by_user_key(options.idempotency_key)]
     files = [file for state in states if isinstance(state, Done | Saved) for file in state.files]
-    return frozenset(path for file in files for path in (file.path, file.poster) if path)
+    return frozenset(own_name(app, path) for file in files for path in (file.path, file.poster) if path)
 
 
 def _apart(paths: list[Path]) -> list[Path]:
@@ -201,7 +208,7 @@ def _apart(paths: list[Path]) -> list[Path]:
     return list({path.parent: path for path in paths}.values())
 
 
-def _skipped(app: App, existing: Sequence[Path]) -> int:
+def _skipped(app: App, existing: Sequence[Path | Address]) -> int:
     """Say what is there already; nothing is bought."""
     from wan_cli.ui.document import typed_path
 

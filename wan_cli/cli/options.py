@@ -107,7 +107,9 @@ class Saving(Options):
 
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="FILE|DIR/|TEMPLATE|-", help="Where to save; see 'wan help templates'."),
+        typer.Option(
+            "--output", "-o", metavar="FILE|DIR/|TEMPLATE|s3://|-", help="Where to save; see 'wan help templates'."
+        ),
     ] = None
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False
     convert: Annotated[bool, typer.Option("--convert", help="Convert to the format that -o names.")] = False

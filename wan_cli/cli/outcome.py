@@ -10,6 +10,7 @@ from wan_cli import errors
 from wan_cli.dataclass import dataclass
 from wan_cli.errors import WanError
 from wan_cli.models import Done, File, New, Pending, Saved, Sending, Task
+from wan_cli.stores import is_address
 from wan_cli.ui.document import task_error
 from wan_cli.ui.messages import in_sandbox
 
@@ -71,14 +72,16 @@ def _saved_outcome(task: Task, state: Saved, wish: Wish) -> WanError | None:
 
 
 def there(file: File) -> bool:
-    """Tell whether a saved result is still where it was saved."""
-    return file.path is not None and os.path.isfile(file.path)  # noqa: PTH113 - false for odd names
+    """Tell whether a saved result is still where it was saved; of one in a store ``wan wait`` asks."""
+    if file.path is None or is_address(file.path):
+        return file.path is not None
+    return os.path.isfile(file.path)  # noqa: PTH113 - false for odd names
 
 
 def removed(task: Task) -> WanError | None:
     """Return what to say of a saved task of which a file is not there any more; ``None`` where all are.
 
-    What the provider still has is collected again before anybody asks (:func:`wan_cli.engine.delivery.reopened`).
+    What the provider still has is collected again before anybody asks (:func:`wan_cli.engine.again.reopened`).
     """
     files = task.state.files if isinstance(task.state, Saved) else ()
     gone = [file for file in files if file.path and not there(file)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, overload
 
 from wan_cli.errors import FileInvalid, UsageError
 from wan_cli.media import looks_like_media_name
+from wan_cli.stores import is_address
 from wan_cli.text import one_line
 
 if TYPE_CHECKING:
@@ -120,7 +121,11 @@ def split_words(words: list[str], *, has_prompt: bool) -> tuple[list[str], str |
 
 
 def asset_path(app: App, word: str) -> str:
-    """Return the local path of an ASSET; ``-`` is copied from standard input into the state folder first."""
+    """Return the local path of an ASSET; ``-`` and what is in a store are copied into the state folder first."""
+    if is_address(word):
+        from wan_cli.cli.storing import fetched
+
+        return fetched(app, word)
     if word != "-":
         return str(app.cwd / word)
     from wan_cli.media import sniff

@@ -172,13 +172,18 @@ class _Talk:
 def _data(tasks: list[Task], wish: Wish, cwd: str) -> list[str]:
     """The lines of standard output: paths; handles with ``--no-wait``; addresses with ``--no-download``."""
     from wan_cli.models import Done, Saved
+    from wan_cli.stores import is_address
     from wan_cli.ui.document import typed_path
 
     lines = []
     for task in tasks:
         if isinstance(task.state, (Saved, Done)) and wish.wait:
             # Of a task that is only done, a file may have been about to get its name; a saved one may be gone again.
-            lines += [typed_path(file.path, cwd) for file in task.state.files if file.path and there(file)]
+            stored = is_address(task.target.template)  # then what is on this machine only waits
+            lines += [
+                typed_path(file.path, cwd) for file in task.state.files
+                if file.path and there(file) and (isinstance(task.state, Saved) or is_address(file.path) == stored)
+            ]  # fmt: skip
         if isinstance(task.state, Done) and not wish.download:
             lines += [one_word(output.url) for output in task.state.outputs if output.url]
         if not wish.wait and task.state.kind in ("pending", "done"):

@@ -34,6 +34,7 @@ TEMPLATES = """\
   -o out/                    into this folder, as {slug}-{id}{ext}
   -o 'out/{slug}-{index:02}{ext}'
   -o -                       the bytes of one result to standard output
+  -o s3://bucket/folder/     into an object store; gs:// and az:// too (the extra [s3])
 
   {slug}      the prompt's letters and digits, at most 60 bytes
   {id}        the task's local id; in wan render the asset's
@@ -48,6 +49,11 @@ TEMPLATES = """\
 the extension. The extension follows the bytes; --convert makes the one you named.
 Existing files are never replaced without --overwrite. Missing folders are made. Names that
 Windows cannot have (con, a:b, a dot at the end) are refused on every system.
+
+A store's key comes from the environment alone: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY
+and AWS_REGION; GOOGLE_APPLICATION_CREDENTIALS; AZURE_STORAGE_ACCOUNT_NAME and _KEY; or
+the machine's own identity. AWS_ENDPOINT_URL leads to another server than Amazon's. What
+cannot be put there waits in the state folder for wan wait.
 """
 
 MONEY = """\
@@ -76,6 +82,7 @@ wan render assets.toml makes what is missing, stale or changed, nothing else.
   --accept GLOB  --prune     files as they are; what the manifest no longer has
   --no-wait                  submit; the next run collects, on any machine
   --report FILE              .html contact sheet, .md job summary, .xml JUnit
+  -o s3://bucket/folder/     into a store (gs:// az:// too); the lock stays here
 
 A manifest has [defaults] and [[asset]]: the verbs' long options, and
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from wan_cli import naming
 from wan_cli.dataclass import dataclass, replace
 from wan_cli.download import Expired
+from wan_cli.engine import storing
+from wan_cli.engine.again import is_whole
 from wan_cli.engine.aside import aside
 from wan_cli.engine.compare import alike, differences
 from wan_cli.engine.expiry import end_of, is_over, until
@@ -23,12 +25,12 @@ from wan_cli.engine.loop import Engine, Service, model_of
 from wan_cli.engine.poster import with_poster
 from wan_cli.engine.sidecar import sidecar_path, stranger, write_sidecar
 from wan_cli.errors import DownloadFailed, WanError, WriteFailed
-from wan_cli.intake import digest_of
 from wan_cli.media import EXTENSIONS
 from wan_cli.media.film import with_film_facts
 from wan_cli.models import Done, File, Lost, Output, Pending, Saved, Task, TaskChanged, Transfer
 from wan_cli.publish import Part
 from wan_cli.record import from_document
+from wan_cli.stores import is_address
 from wan_cli.targets import may_replace
 
 CAPS = {"image": 100 * 1024 * 1024, "video": 2 * 1024 * 1024 * 1024}
@@ -126,12 +128,12 @@ class _Desk:
 
     async def bring(self, index: int, output: Output) -> _Fetched:
         """Bring one result in. Everything that goes wrong is in the answer."""
-        if (known := self._known(index)) and _whole(known) and self._described(known):
-            if known.path:  # a process that ended between the two names of its file left the first
-                self.engine.leftovers.sweep(Path(known.path).parent, self.task.id, index)
-            return await self._posted(_Fetched(index, known))
+        known = self._known(index)
+        here = storing.waiting(self.engine, self.task, known)
         try:
-            return await self._bring(index, output)
+            if known and here is None and await self._in_place(known):
+                return await self._posted(_Fetched(index, known))
+            return await self._bring(index, output, here)
         except Expired as gone:
             return self._refused(index, output, gone)
         except WanError as error:
@@ -151,7 +153,16 @@ class _Desk:
         error = DownloadFailed(f"result {index} {what}: {gone}{until(ends, now)}")
         return _Fetched(index, error=error, expired=True, over=over)
 
-    async def _bring(self, index: int, output: Output) -> _Fetched:
+    async def _in_place(self, known: File) -> bool:
+        if not (known.path and is_address(known.path)):
+            if not (is_whole(known) and self._described(known)):
+                return False
+            if known.path:  # a process that ended between the two names of its file left the first
+                self.engine.leftovers.sweep(Path(known.path).parent, self.task.id, known.index)
+            return True
+        return await asyncio.to_thread(is_whole, known)
+
+    async def _bring(self, index: int, output: Output, here: Path | None) -> _Fetched:
         task = self.task
         kind = task.job.makes if task.job.model else "video"  # an adopted task may be either: the wider limits
         aim = self._aim(index)
@@ -163,10 +174,13 @@ class _Desk:
             self.engine.tell(Transfer(task=self.task, name=aim.name, done=done, total=total))
 
         with Part(aim, cap=CAPS.get(kind, CAPS["image"]), expected=expected, token=token) as part:
-            sniffed = await self.service.fetcher.fetch(output, part, kind=kind, progress=progress)
+            if here is None:
+                sniffed = await self.service.fetcher.fetch(output, part, kind=kind, progress=progress)
+            else:
+                sniffed, task = storing.taken_over(here, part), replace(task, target=replace(task.target, embed=False))
             with part.reading() as source:
                 sniffed = with_film_facts(sniffed, source)
-            with finished(self.task, part, sniffed, self._public()) as made:
+            with finished(task, part, sniffed, self._public()) as made:
                 if task.target.stdout:
                     return await self._handed_over(index, made)
                 return await self._published(index, made)
@@ -189,7 +203,7 @@ class _Desk:
         final = self._path(index, EXTENSIONS[made.sniffed.mime])
         file = await self._record(index, made, final)  # the hash is durable before the name exists
         real = final
-        if not _whole(file):  # else it is in place, and another file of the task was missed
+        if not is_whole(file):  # else it is in place, and another file of the task was missed
             real = await self._placed(made.part, final)
         if real != final:
             file = await self._record(index, made, real)
@@ -207,11 +221,17 @@ class _Desk:
         return await aside(publish) if self.engine.hands > 1 else publish()
 
     async def _posted(self, result: _Fetched) -> _Fetched:
-        """Put the poster beside a video where it is wanted and missing."""
-        made = with_poster(self.task.target, result.file)
-        if made is None:
+        """Put the poster beside a video where it is wanted and missing, and what goes to a store there."""
+        if (file := result.file) is None or (file.path and is_address(file.path)):
             return result
-        return replace(result, file=await self._noted(made.file), notes=(*result.notes, *made.notes))
+        if made := with_poster(self.task.target, file):
+            result = replace(result, file=await self._noted(made.file), notes=(*result.notes, *made.notes))
+            file = made.file
+        if not storing.in_store(self.task):
+            return result
+        wanted = self._path(result.index, EXTENSIONS[file.mime])
+        file, notes = await storing.put_away(self.engine, self.task, self._public(), file, wanted)
+        return replace(result, file=await self._noted(file), notes=(*result.notes, *notes))
 
     async def _record(self, index: int, made: Finished, path: Path | None) -> File:
         part, sniffed = made.part, made.sniffed
@@ -252,7 +272,7 @@ class _Desk:
         delivered = len(state.outputs) if isinstance(state, Done) else 1
         first, total = naming_numbers(task, delivered)
         return naming.final_paths(
-            task.target.template or "", 1, ext, first=first + index - 1, total=total,
+            storing.template_here(self.engine, task), 1, ext, first=first + index - 1, total=total,
             values={"id": task.id, "task": task.id, "provider": task.provider, "model": task.job.model},
         )[0]  # fmt: skip
 
@@ -263,11 +283,6 @@ def naming_numbers(task: Task, delivered: int) -> tuple[int, int]:
     return (task.item - 1) * task.job.n + 1, total
 
 
-def _whole(file: File) -> bool:
-    """Tell whether the recorded file is on disk as recorded."""
-    return file.path is not None and digest_of(file.path) == file.sha256
-
-
 async def _saved(engine: Engine, task: Task) -> Task:
     """From ``Done`` with every file in place to ``Saved``, compared with what was asked for."""
     state = task.state
@@ -275,27 +290,5 @@ async def _saved(engine: Engine, task: Task) -> Task:
     found = tuple(differences(task, state.files))
     for noted in (*found, *alike(state.files)):
         task = await engine.warn(task, noted)
+    storing.tidied(engine, task)
     return await engine.save(replace(task, state=Saved(files=state.files), trouble=None, differences=found))
-
-
-def reopened(task: Task, *, anew: bool = False) -> Task:
-    """Return a saved task whose files are gone as one to collect again; as it is where that cannot be.
-
-    ``anew`` wants the results once more though they are here, or went to standard output.
-    """
-    if not isinstance(task.state, Saved) or task.task_id is None:
-        return task
-    if not anew and all(file.path is None or _whole(file) for file in task.state.files):
-        return task
-    return _again(task, task.task_id)
-
-
-def sought(task: Task) -> Task:
-    """Return a lost task as one to ask about once more, where there is something to ask; else as it is."""
-    return _again(task, task.task_id) if isinstance(task.state, Lost) and task.task_id else task
-
-
-def _again(task: Task, task_id: str) -> Task:
-    ended = task.finished_at or task.created_at  # tells the engine that this is no task on its first way
-    state = Pending(task_id=task_id, ref={"task_id": task_id}, note="asked again")
-    return replace(task, state=state, finished_at=ended)

@@ -15,6 +15,7 @@ from typing import Any
 
 from wan_cli import __version__
 from wan_cli.models import Task
+from wan_cli.stores import is_address
 from wan_cli.whole import whole
 
 FORMAT = 1
@@ -67,8 +68,11 @@ def _way(task: Task, path: Path) -> str:
 
 
 def _beside(task: Task) -> list[Path]:
-    """Return the folder of the task's target; of one whose name is not known yet, the folder above that."""
-    if task.target.template is None:
+    """Return the folder of the task's target; of one whose name is not known yet, the folder above that.
+
+    A store has none.
+    """
+    if task.target.template is None or is_address(task.target.template):
         return []
     folder = Path(task.target.template).parent
     while "{" in str(folder):

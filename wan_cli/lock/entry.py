@@ -39,11 +39,16 @@ _STRICT = ConfigDict(extra="forbid", hide_input_in_errors=True, allow_inf_nan=Fa
 
 @dataclass(config=_STRICT, frozen=True, slots=True, kw_only=True)
 class Made:
-    """One file on disk: its path below the root, its content, its size in bytes."""
+    """One file: its path below the root, its content, its size in bytes.
+
+    ``store`` is the folder in an object store that stands for the root, where it is there. It is only ever compared
+    with what the call names: a lock sends nobody anywhere.
+    """
 
     path: Below
     sha256: Sha256
     bytes: Annotated[int, Field(ge=0)]
+    store: Annotated[str, StringConstraints(pattern=r"^(?:(?:s3|gs|az)://[\w./=+-]+/)?$", max_length=1100)] = ""
 
 
 @dataclass(config=_STRICT, frozen=True, slots=True, kw_only=True)

@@ -112,6 +112,12 @@ class Manifest:
     """How the call named it: the file as a person would type it here, and options that belong to it (``--root``)."""
     part: tuple[str, ...] = ()
     """What of it the call is about (``--only``, ``--shard``), and what that may cost."""
+    home: str = ""
+    """The folder in a store that the outputs are below, where they are not below the root."""
+
+    def place(self, name: str) -> str:
+        """Return where an output is whose name below the root, with ``/``, this is."""
+        return self.home + name if self.home else str(self.root / name)
 
     def where(self, asset: Asset) -> str:
         """Return ``assets.toml:12``, for a message about an asset."""

@@ -95,6 +95,15 @@ class Sight:
             self._stems[folder] = frozenset(name.rpartition(".")[0] for name in self._names[folder])
         return self._names[folder]
 
+    def exists(self, name: str) -> bool:
+        """Tell whether there is anything of that name now."""
+        return (self.root / name).exists()
+
+    def remove(self, name: str) -> None:
+        """Remove a file that was ours. Raises ``OSError``."""
+        (self.root / name).unlink()
+        self.forget(name)
+
     def learn(self, name: str, sha256: str) -> None:
         """Take the content of a file that was just written as known. One that cannot be seen is looked at later."""
         self.forget(name)

@@ -48,6 +48,10 @@ class Rendering(Lines, Faults, Talk):
     root: Annotated[
         str | None, typer.Option("--root", metavar="DIR", help="Nothing outside is read or written; the manifest's.")
     ] = None
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="s3://BUCKET/FOLDER/", help="Results go below it; also gs:// az://."),
+    ] = None
     accept: Annotated[
         list[str] | None,
         typer.Option(

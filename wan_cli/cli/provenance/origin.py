@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wan_cli.cli.prompt import asset_path
 from wan_cli.cli.provenance.locks import locked
 from wan_cli.dataclass import dataclass, field, replace
 from wan_cli.errors import FileInvalid, StateUnusable
@@ -23,6 +24,7 @@ from wan_cli.media.exif import exif_texts
 from wan_cli.media.labels import KEYWORD
 from wan_cli.media.metadata import Metadata, read_metadata
 from wan_cli.models import File, Task
+from wan_cli.stores import is_address
 from wan_cli.text import one_line
 
 if TYPE_CHECKING:
@@ -64,8 +66,11 @@ class Origin:
 
 
 def look(app: App, name: str) -> Origin:
-    """Return what is known of a file; its ``source`` is empty where that is nothing. Raises ``FileInvalid``."""
-    path = app.cwd / name
+    """Return what is known of a file, here or in a store; its ``source`` is empty where that is nothing.
+
+    Raises ``FileInvalid``.
+    """
+    path = Path(asset_path(app, name)) if is_address(name) else app.cwd / name
     try:
         with open_regular(path) as file:
             sniffed = inspect(file)

@@ -45,7 +45,7 @@ def show(app: App, names: Sequence[str], options: Inspecting) -> int:
     if options.preview and not options.quiet:
         from wan_cli.ui.preview import preview
 
-        preview(app.streams, [str(app.cwd / one.name) for one in seen], cwd=str(app.cwd))
+        preview(app.streams, [str(one.path) for one in seen], cwd=str(app.cwd))
     return code
 
 

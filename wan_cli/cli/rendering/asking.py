@@ -106,7 +106,7 @@ def _paths(manifest: Manifest, reference: Reference, made: Paths) -> list[str]:
         return [reference.value]
     if reference.kind == "file":
         return [str(manifest.root / reference.value)]
-    return [str(manifest.root / path) for path in made.get(reference.value, ())]
+    return [manifest.place(path) for path in made.get(reference.value, ())]
 
 
 def order_of(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wan_cli.cli.rendering.stored import name_of
 from wan_cli.errors import UsageError
 from wan_cli.lock import Made
 from wan_cli.models import Saved, Target, Task
@@ -22,13 +22,12 @@ def made_files(tasks: Sequence[Task], manifest: Manifest, sight: Sight) -> list[
     for task in tasks:
         assert isinstance(task.state, Saved)  # noqa: S101 - the caller has just looked
         for file in task.state.files:
-            if not Path(file.path or "").is_relative_to(manifest.root):
+            if (path := name_of(manifest, file.path or "")) is None:
                 raise UsageError(
                     f"{task.name} was saved to {file.path}, and its provider keeps it no longer",
-                    hint=f"move it below {manifest.root}, then wan keep FILE --as ID", charged="yes",
+                    hint=f"move it below {manifest.home or manifest.root}, then wan keep FILE --as ID", charged="yes",
                 )  # fmt: skip
-            path = Path(file.path or "").relative_to(manifest.root).as_posix()
-            files.append(Made(path=path, sha256=file.sha256, bytes=file.bytes))
+            files.append(Made(path=path, sha256=file.sha256, bytes=file.bytes, store=manifest.home))
             sight.learn(path, file.sha256)
     return files
 

@@ -21,6 +21,7 @@ from wan_cli.cli.rendering.both import Both
 from wan_cli.cli.rendering.endings import decisive, settled
 from wan_cli.cli.rendering.flags import check_flags
 from wan_cli.cli.rendering.onward import part, typed
+from wan_cli.cli.rendering.stored import check_home, home_of, moved, sight_of
 from wan_cli.cli.rendering.works import Works
 from wan_cli.cli.run import Session, seconds
 from wan_cli.dataclass import dataclass, replace
@@ -104,15 +105,19 @@ def render(app: App, name: str | None, options: Rendering) -> int:
 def _call(app: App, name: str, options: Rendering) -> Call:
     path = app.cwd / name
     bare = read(path, None if options.root is None else app.cwd / options.root)
-    manifest = replace(bare, typed=typed(app, path, options.root), part=part(options))
+    home = home_of(options)
+    manifest = replace(bare, typed=typed(app, path, options.root, home), part=part(options), home=home)
     (places := Places(manifest)).all()
     wanted = Wanted(
         only=options.only or (), force=options.force, again=options.again and options.count is None,
         shard=_shard(options.shard), inputs_only=options.inputs_only,
     )  # fmt: skip
+    lock = _lock(lock_path(path, sandbox=app.sandbox), wanted.shard)
+    if not options.inputs_only:
+        check_home(manifest, lock.entries)
     return Call(
-        app=app, options=options, manifest=manifest, lock=_lock(lock_path(path, sandbox=app.sandbox), wanted.shard),
-        sight=Sight(manifest.root, _memory(app, path), int(app.now() * 1e9)), wanted=wanted, places=places,
+        app=app, options=options, manifest=manifest, lock=lock, wanted=wanted, places=places,
+        sight=sight_of(manifest, _memory(app, path), int(app.now() * 1e9)),
     )  # fmt: skip
 
 
@@ -136,7 +141,10 @@ def _rendered(call: Call) -> int:
     if options.plan:
         return telling.show_plan(app, manifest, planned, quotes, lines, options.report or (), over=_over(call, lines))
     pass_gate(app, options, lines)
-    planned = move(planned, manifest.root, call.lock, call.sight)
+    if not manifest.home:
+        planned = move(planned, manifest.root, call.lock, call.sight)
+    elif moved(manifest, planned, call.lock, call.sight):
+        planned = call.plan()
     return _run(call, planned, reader, quotes, lines)
 
 

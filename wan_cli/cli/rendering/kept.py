@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from wan_cli import naming
 from wan_cli.cli.assets import ROLES
+from wan_cli.cli.rendering.stored import refuse_stored
 from wan_cli.dataclass import dataclass, replace
 from wan_cli.errors import UsageError
 from wan_cli.lock import Made
@@ -58,6 +59,7 @@ class Found:
 
 def find(app: App, what: str) -> Found:
     """Look FILE or TASK up in the ledger. Raises ``UsageError`` where it is not there, or its files are not here."""
+    refuse_stored(what)
     path = app.cwd / what
     if path.is_file():
         task = app.ledger.find_file(_digest(path))
@@ -85,6 +87,7 @@ def _whole(app: App, task: Task) -> Found:
         raise UsageError(f"{task.name} has no files here yet", hint=task.command("wait"))
     paths = tuple(file.path or "" for file in task.state.files)
     for file, path in zip(task.state.files, paths, strict=True):
+        refuse_stored(path)
         if not Path(path).is_file():
             gone = one_line(path) or "what went to standard output"
             raise UsageError(f"{gone} is not there any more", hint="wan status")

@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from wan_cli.cli.context import App
 
 
-def typed(app: App, path: Path, root: str | None) -> tuple[str, ...]:
-    """Return the words that name a manifest on a command line of this folder; ``root`` is ``--root`` as given."""
+def typed(app: App, path: Path, root: str | None, home: str = "") -> tuple[str, ...]:
+    """Return the words that name a manifest on a command line of this folder; ``root`` is ``--root`` as given.
+
+    ``home`` is the folder of ``-o``.
+    """
     name = typed_path(str(path), str(app.cwd))
-    rooted = () if root is None else ("--root", root)
+    rooted = (*(() if root is None else ("--root", root)), *(("-o", home) if home else ()))
     return f"./{name}" if name.startswith("-") else name, *rooted, *(("--sandbox",) if app.sandbox else ())
 
 

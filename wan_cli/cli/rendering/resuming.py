@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from wan_cli.cli.choose import known as named
 from wan_cli.cli.rendering.books import Purchase, is_same, ledger_task, task_of, unbought, used_up
+from wan_cli.cli.rendering.stored import name_of
 from wan_cli.dataclass import dataclass, replace
-from wan_cli.engine.delivery import reopened, sought
+from wan_cli.engine.again import reopened, sought
 from wan_cli.errors import KeyRejected, WanError
 from wan_cli.models import Job, Pending, Sending, Target, Task
 from wan_cli.registry import capabilities
@@ -58,7 +59,7 @@ class Resuming:
 
     def _inside(self, task: Task) -> bool:
         files = getattr(task.state, "files", ())
-        return all(file.path and Path(file.path).is_relative_to(self.manifest.root) for file in files)
+        return all(file.path and name_of(self.manifest, file.path) is not None for file in files)
 
     def continued(self, task: Task, order: Order | None) -> Task:
         """Return a task of the ledger as one to go on with. Raises ``WanError`` where the account is another one."""

@@ -22,7 +22,7 @@ def replaceable(item: Item, places: Places, lock: Lock, sight: Sight) -> tuple[s
     known = {(made.path, made.sha256) for made in entry.files} if entry else set()
     found = []
     for path in places.candidates(item.asset, lambda _: True):
-        if not (places.manifest.root / path).exists():
+        if not sight.exists(path):
             continue
         sight.forget(path)
         try:
@@ -48,5 +48,4 @@ def clear(before: Iterable[Made], item: Item, places: Places, uses: Callable[[st
         with suppress(OSError):
             seen = None if uses(made.path) else sight.file(made.path)
             if seen is not None and seen.sha256 == made.sha256:
-                (places.manifest.root / made.path).unlink()
-                sight.forget(made.path)
+                sight.remove(made.path)

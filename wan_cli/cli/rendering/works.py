@@ -15,6 +15,7 @@ from wan_cli.cli.rendering.closing import made_files, told
 from wan_cli.cli.rendering.endings import unfinished
 from wan_cli.cli.rendering.resuming import Resuming, sorted_out
 from wan_cli.cli.rendering.standing import clear, replaceable
+from wan_cli.cli.rendering.stored import template_of
 from wan_cli.dataclass import dataclass, field, replace
 from wan_cli.errors import ProviderUnavailable, RateLimited, StaleAssets, StateUnusable, WanError
 from wan_cli.lock import Made
@@ -158,7 +159,8 @@ class Works:
         """Return where the results go. What is not ours is never overwritten: then the result is put beside it."""
         mine = replaceable(item, self.places, self.books.lock, self.sight)
         return Target(
-            template=self.places.template(item.asset), overwrite=mine is not None, replaces=mine,
+            template=template_of(self.manifest, self.places.template(item.asset)),
+            overwrite=mine is not None, replaces=mine,
             **extras(self.app, item.asset.fields),
         )  # fmt: skip
 

@@ -55,7 +55,8 @@ def _is_film(path: str) -> bool:
 
 def _bare(item: Item, sight: Sight, wanted: Wanted) -> Iterator[str]:
     """Say of pictures that were made before ``embed`` was there that nothing is in them; each has to be opened."""
-    if item.asset.fields.get("embed") and item.entry and not wanted.inputs_only:
+    made_here = item.entry and not any(made.store for made in item.entry.files)
+    if item.asset.fields.get("embed") and item.entry and made_here and not wanted.inputs_only:
         from wan_cli.media.labels import carries
 
         if not all(carries(sight.root / made.path) for made in item.entry.files):

@@ -62,8 +62,13 @@ def ended_line(
         request=_request(item), changes=changes(item) if tasks else (), was=was,
         error=error_of(result), warnings=[one for task in tasks for one in task.warnings],
         seconds=_seconds(tasks),
-        shots=[Shot(path=path) for path in below(manifest.root, files_of(manifest, item, result))],
+        shots=[Shot(path=path) for path in _told(manifest, files_of(manifest, item, result))],
     )  # fmt: skip
+
+
+def _told(manifest: Manifest, paths: Sequence[str]) -> Sequence[str]:
+    """Return absolute paths as a report has them: below the root; addresses as they are."""
+    return paths if manifest.home else below(manifest.root, paths)
 
 
 def error_of(result: Result | None) -> WanError | None:
@@ -78,8 +83,8 @@ def files_of(manifest: Manifest, item: Item, result: Result | None) -> list[str]
     states = [task.state for task in result.tasks] if result else []
     paths = [file.path for state in states if isinstance(state, Saved) for file in state.files if file.path]
     if paths or not result or result.ending not in ("current", "edited", "moved"):
-        return [str(Path(path).absolute()) for path in paths]
-    return [str(manifest.root / made.path) for made in item.entry.files] if item.entry else []
+        return paths if manifest.home else [str(Path(path).absolute()) for path in paths]
+    return [manifest.place(made.path) for made in item.entry.files] if item.entry else []
 
 
 def cost_of(tasks: Sequence[Task]) -> tuple[float | None, str | None]:
