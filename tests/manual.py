@@ -46,6 +46,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "auth": ("wan auth set rivya", "wan auth list"),
     "config": ("wan config show",),
     "doctor": ("wan doctor --offline", "wan doctor --probe -p openai"),
+    "worker": (
+        "wan worker --queue postgresql://db.example/wan --jobs 200",
+        "wan worker --queue postgresql://db.example/wan --until-empty --jsonl",
+    ),
     "sandbox": ("wan sandbox --port 8484",),
     "completion": ("wan completion bash > wan.bash",),
     "help": ("wan help exit-codes",),

@@ -90,7 +90,7 @@ class PostgresServer:
 
     def clean(self) -> None:
         """Leave nothing of an earlier test."""
-        self.ask("SET client_min_messages = error; DROP SCHEMA IF EXISTS wan CASCADE")
+        self.ask("SET client_min_messages = error; DROP SCHEMA IF EXISTS wan, wan_queue CASCADE")
 
     @staticmethod
     def _error() -> type[Exception]:

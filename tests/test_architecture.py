@@ -34,6 +34,7 @@ LAYERS = (
 OWNERS = {
     "sqlite3": {"ledger"},
     "psycopg": {"ledger"},
+    "procrastinate": {"ledger"},
     "rich": {"ui", "cli"},
     "typer": {"cli"},
     "platformdirs": {"config"},

@@ -406,7 +406,7 @@ def test_an_older_ledger_is_migrated(
         assert postgres.ask("SELECT id, colour FROM wan.task") == [("aaaaaa", None)]
     with pytest.raises(StateUnusable, match="a newer wan has changed") as caught:
         one.heartbeat()
-    assert "upgrade wan" in caught.value.hint
+    assert "upgrade this machine" in caught.value.hint
     with pytest.raises(StateUnusable, match="written by a newer wan"):
         Ledger.open_url(postgres.url)
 

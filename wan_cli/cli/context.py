@@ -52,6 +52,8 @@ class App:
     say_json: str = ""
     buying: bool = False
     """A purchase may be under way: what Ctrl-C ends from here on may have cost something."""
+    queue: str | None = None
+    """The address of the ledger that several machines share, where the command is about that one."""
     _ledger: Ledger | None = None
     keys: dict[str, str] = field(default_factory=dict)
     """The keys that this run knows, by provider."""
@@ -132,13 +134,14 @@ class App:
 
     @property
     def ledger(self) -> Ledger:
-        """The ledger of the state folder. Raises ``StateUnusable``."""
+        """The ledger of the state folder, or that of the queue. Raises ``StateUnusable``."""
         if self._ledger is None:
             from wan_cli.ledger import Ledger
 
             if self.sandbox:
                 self.private(self.state.parent)
-            self._ledger = Ledger.open(self.state, store_prompts=self.config.store_prompts, clock=self.now)
+            how: Any = {"store_prompts": self.config.store_prompts, "clock": self.now}
+            self._ledger = Ledger.open_url(self.queue, **how) if self.queue else Ledger.open(self.state, **how)
         return self._ledger
 
     def private(self, folder: Path) -> None:
@@ -151,10 +154,8 @@ class App:
             for place in (top, *(each for each in (*reversed(folder.parents), folder) if top in each.parents)):
                 place.mkdir(mode=0o700, parents=True, exist_ok=True)  # a mode is for the last folder only
         except OSError as error:
-            raise errors.StateUnusable(
-                f"the state folder {folder} cannot be made: {error.strerror}",
-                hint=aside(folder),
-            ) from error
+            message = f"the state folder {folder} cannot be made: {error.strerror}"
+            raise errors.StateUnusable(message, hint=aside(folder)) from error
 
     @functools.cached_property
     def world(self) -> World:
@@ -273,9 +274,10 @@ class App:
 
     def fail(self, error: WanError) -> int:
         """Print an error that ended the command before, or beside, its tasks; return the exit code."""
-        from wan_cli.ui.messages import hint_for, in_sandbox, say_error
+        from wan_cli.cli.hints import onward
+        from wan_cli.ui.messages import say_error
 
-        error.hint = in_sandbox(hint_for(error), sandbox=self.sandbox)
+        error.hint = onward(error, sandbox=self.sandbox, queue=self.queue)
         if self.say_json == "json":
             self.emit([], error, error.exit_code)
         elif self.say_json == "jsonl":

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from wan_cli.cli.hints import of_queue
 from wan_cli.engine import decide
 from wan_cli.models import Sending, Task
 from wan_cli.registry import capabilities
@@ -102,7 +103,8 @@ def _choices(app: App, task: Task, attempts: Sequence[Attempt]) -> list[dict[str
     """Return the decisions that are possible, the safest first, each with its command."""
     from wan_cli.providers.base import Provider
 
-    provider, command = app.provider(task.provider), task.command("recover")
+    provider = app.provider(task.provider)
+    command = of_queue(task.command("recover"), app.queue)
     said = []
     if decide.same_key_fault(provider, task, decide.under_key(task, attempts), app.now()) is None:
         said.append(("same-key", "", "the provider takes it for the same purchase, and never charges it twice"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
+from wan_cli.cli.hints import of_queue
 from wan_cli.registry import capabilities, knows
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ def tell_of_earlier(app: App, *, besides: Collection[str] = ()) -> None:
     """
     if app.quiet and app.say_json != "jsonl":
         return
+    if app.queue is not None:  # workers collect what is bought; they may have a hundred thousand of them in hand
+        _tell_of_queue(app)
+        return
     doubtful, ending, now = [], 0, app.now()
     for task_id, kind, provider, expires, submitted in app.ledger.concerns():
         if task_id in besides:
@@ -36,11 +40,18 @@ def tell_of_earlier(app: App, *, besides: Collection[str] = ()) -> None:
         _tell(app, f"{some} within {SOON_S / 3600:g} h: wan wait --all{sandbox}")
 
 
+def _tell_of_queue(app: App) -> None:
+    if count := app.ledger.unknown_count():
+        need = "task of the queue needs" if count == 1 else "tasks of the queue need"
+        _tell(app, f"{count} {need} a decision: wan recover --queue URL")
+
+
 def tell_of_doubt(app: App, what: str, ids: Sequence[str]) -> None:
     """Say how many tasks need a decision, and the command for it."""
     if ids:
         need, which = ("needs", f" {ids[0]}") if len(ids) == 1 else ("need", "")
-        _tell(app, f"{len(ids)} {what} {need} a decision: wan recover{which}{' --sandbox' if app.sandbox else ''}")
+        decide = f"wan recover{which}{' --sandbox' if app.sandbox else ''}"
+        _tell(app, f"{len(ids)} {what} {need} a decision: {of_queue(decide, app.queue)}")
 
 
 def _tell(app: App, line: str) -> None:

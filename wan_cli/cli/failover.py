@@ -72,6 +72,7 @@ def moved(app: App, task: Task, candidate: Candidate) -> Task:
     return replace(
         task, provider=model.provider, origin=app.provider(model.provider).origin, provider_model=model.id, job=job,
         state=New(), cost=Cost(estimated=None if line.amount is None else float(line.amount), unit=line.unit),
-        key_print=app.key_print(model.provider), submitted_at=None, finished_at=None, request_id=None, trouble=None,
+        key_print="" if app.queue else app.key_print(model.provider),
+        submitted_at=None, finished_at=None, request_id=None, trouble=None,
         warnings=(*task.warnings, *candidate.fitted.warnings),
     )  # fmt: skip

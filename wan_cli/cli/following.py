@@ -152,8 +152,7 @@ async def _refreshed(engine: Engine, task: Task) -> Task:
 
 def _list(app: App, options: Asking) -> int:
     tasks = app.ledger.recent(options.limit)
-    decisive = overall(tasks, [_state_error(app, task) for task in tasks]) if options.exit_status else None
-    code = decisive.exit_code if decisive else 0
+    decisive, code = exit_status(app, tasks, options)
     if app.say_json == "json":
         return app.emit([task_document(task, cwd=str(app.cwd)) for task in tasks], decisive, code)
     if not tasks:
@@ -161,6 +160,12 @@ def _list(app: App, options: Asking) -> int:
     _show(app, tasks)
     tell_of_doubt(app, "of these", [task.id for task in tasks if task.state.kind == "unknown"])
     return code
+
+
+def exit_status(app: App, tasks: list[Task], options: Asking) -> tuple[WanError | None, int]:
+    """Return what a listing ends with: nothing, or with ``--exit-status`` what its worst task does."""
+    decisive = overall(tasks, [_state_error(app, task) for task in tasks]) if options.exit_status else None
+    return decisive, decisive.exit_code if decisive else 0
 
 
 def _show(app: App, tasks: list[Task]) -> None:

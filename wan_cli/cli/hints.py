@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from wan_cli.errors import KeyMissing, WanError
-from wan_cli.ui.messages import hint_for
+from wan_cli.ui.messages import hint_for, in_sandbox
 
 _CHANGE = re.compile(r"(use|add) (--?[a-z][a-z-]*)(?: (\S+))?|leave (--[a-z][a-z-]*) out|(run the command again)")
+_OF_LEDGER = re.compile(r"\bwan (wait|status|recover)((?: (?!--all)[a-z0-9]+(?::\S+)?)?)(?: --all)?(?! --help)\b")
 MAKING = frozenset({"generate", "edit", "fuse", "sequence", "upload", "render"})
 """Commands that may be played offline, and that are repeated where nothing was bought."""
 
@@ -21,6 +22,7 @@ def spelled(hint: str, argv: Sequence[str]) -> str:
     if not match or not argv or not all(word.isprintable() for word in argv):
         return hint
     way, name, value, out, again = match.groups()
+    argv = [without_password(word) for word in argv]
     end = list(argv).index("--") if "--" in argv else len(argv)
     words, rest = list(argv[:end]), list(argv[end:])
     if name == "--max-cost" and way == "use":
@@ -74,3 +76,27 @@ def settle(error: WanError, argv: Sequence[str], *, command: str, sandbox: bool)
     error.hint = spelled(hint_for(error), argv)
     if isinstance(error, KeyMissing) and command in MAKING and not sandbox:
         error.message += "; --sandbox tries it offline without a key"
+
+
+def of_queue(hint: str, queue: str | None) -> str:
+    """Return a hint so that its command finds the task: in the ledger that several machines share, if it is there.
+
+    There workers collect, so what would wait on one machine asks instead. The address is left out where it stands in
+    ``WAN_QUEUE`` or may hold a password.
+    """
+    if queue is None or "--queue" in hint:
+        return hint
+    return _OF_LEDGER.sub(
+        lambda found: f"wan {'status' if found[1] == 'wait' else found[1]}{found[2]} --queue URL", hint
+    )
+
+
+def onward(error: WanError, *, sandbox: bool, queue: str | None) -> str:
+    """Return the command that goes on after an error: its own or that of its kind, for the ledger it is about."""
+    return of_queue(in_sandbox(hint_for(error), sandbox=sandbox), queue)
+
+
+def without_password(word: str) -> str:
+    """Return a word of a command line without the password of a database's address: that is in no message."""
+    hidden = re.sub(r"(postgres(?:ql)?://[^:/?#@\s]*):\S*@", r"\1@", word)
+    return re.sub(r"([?&])(?:ssl)?password=[^&]*&?", r"\1", hidden).rstrip("?&") if "://" in hidden else hidden

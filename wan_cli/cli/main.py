@@ -36,6 +36,7 @@ COMMANDS = {
     "cancel": "Cancel a task, where the provider can.",
     "recover": "Decide about a task whose purchase is unknown.",
     "render": "Render a project's assets from one file: what is missing, stale or changed.",
+    "worker": "Make what a shared queue holds, on any number of machines.",
     "keep": "Put something already made into manifest and lock, without buying it again.",
     "inspect": "Say what made a file: by ledger, lock or sidecar, or by what is inside it.",
     "models": "Show providers, models, options, limits and prices.",

@@ -26,6 +26,13 @@ Yes = Annotated[bool, typer.Option("--yes", help="Consent to a large purchase.")
 Shrink = Annotated[
     bool, typer.Option("--shrink-references", help="Send a smaller copy of a picture that is too large.")
 ]
+Queue = Annotated[
+    str | None,
+    typer.Option("--queue", metavar="URL", help="Shared by workers: postgresql://HOST/DATABASE; or WAN_QUEUE."),
+]
+OfQueue = Annotated[
+    str | None, typer.Option("--queue", metavar="URL", help="Of a shared queue: postgresql://HOST/DATABASE.")
+]
 NoDownload = Annotated[bool, typer.Option("--no-download", help="Print addresses, fetch nothing.")]
 
 

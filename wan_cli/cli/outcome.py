@@ -26,6 +26,8 @@ class Wish:
     download: bool = True
     strict: bool = False
     signal: int | None = None
+    queued: bool = False
+    """What is planned waits in a queue, and is made whether anybody waits for it or not."""
 
 
 def task_outcome(task: Task, wish: Wish) -> WanError | None:
@@ -39,6 +41,8 @@ def task_outcome(task: Task, wish: Wish) -> WanError | None:
             return None
         case Done() if not (wish.wait and wish.download):
             return None
+        case New() if wish.queued:
+            return _in_line(wish)
         case New() if wish.signal:
             return errors.Interrupted(
                 "stopped before anything was sent", hint="run the command again", charged="no",
@@ -57,6 +61,15 @@ def task_outcome(task: Task, wish: Wish) -> WanError | None:
             )  # fmt: skip
         case _:
             return errors.StillRunning("still running; nothing is lost", hint=task.command("wait"))
+
+
+def _in_line(wish: Wish) -> WanError | None:
+    if wish.signal:
+        return errors.Interrupted(
+            "stopped waiting; it stays in the queue", hint="run the command again", charged="no",
+            exit_code=128 + wish.signal,
+        )  # fmt: skip
+    return errors.StillRunning("still in the queue; nothing is lost") if wish.wait else None
 
 
 def _saved_outcome(task: Task, state: Saved, wish: Wish) -> WanError | None:

@@ -7,9 +7,10 @@ import logging
 import signal
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from wan_cli.cli.hints import MAKING, spelled
 from wan_cli.cli.lengths import seconds
@@ -18,7 +19,7 @@ from wan_cli.dataclass import dataclass, field
 from wan_cli.engine import Engine, Service
 from wan_cli.engine.rescue import Rescue
 from wan_cli.engine.signals import Stopped
-from wan_cli.errors import Interrupted, WriteFailed
+from wan_cli.errors import Interrupted, StateUnusable, WriteFailed
 from wan_cli.models import Task
 from wan_cli.text import one_word
 from wan_cli.ui.document import task_document
@@ -48,6 +49,10 @@ class Session:
     signal: int | None = None
     load: Workload | None = None
     """A render's work, where it is one."""
+    grace: Mapping[str, float] = field(default_factory=lambda: GRACE_S)
+    """Seconds a purchase under way may still take, by the signal's name."""
+    speaker: Callable[[], EventReporter] | None = None
+    """Makes who is told, where that is not what the flags say."""
     reporter: EventReporter = field(default_factory=QuietReporter)
     """Who is told, once it runs."""
     _services: dict[str, Service] = field(default_factory=dict)
@@ -56,7 +61,7 @@ class Session:
         """Run ``work`` with signals taken care of and the terminal left clean."""
         if self.verbose:
             self.show_requests()
-        self.reporter = reporter_for(
+        self.reporter = self.speaker() if self.speaker else reporter_for(
             self.app.streams, cwd=str(self.app.cwd), clock=time.monotonic, quiet=self.quiet, jsonl=self.jsonl,
             load=self.load,
         )  # fmt: skip
@@ -72,16 +77,29 @@ class Session:
             rescue=rescue, deliver=self._hand_over, **parts,
         )  # fmt: skip
         self._listen(engine)
+        alive = asyncio.ensure_future(self._alive())
         try:
             return await work(engine)
         except Stopped as error:  # a free question or an upload; a task that was begun keeps its state and tells itself
             number = self.signal or int(signal.SIGINT)
             raise Interrupted("interrupted", hint="wan status", charged="no", exit_code=128 + number) from error
         finally:
+            alive.cancel()
             for way in rescue.ways.values() if self.quiet else ():  # a warning that even -q may not leave out
                 self.app.streams.say(f"warning: the ledger could not be written, so: {way}")
             for service in self._services.values():
                 await service.close()
+
+    async def _alive(self) -> None:
+        """Keep hold of the tasks of a ledger that several machines share, for as long as the engine works on them."""
+        if self.app.queue is None:
+            return
+        from wan_cli.ledger.postgres import shared
+
+        while True:
+            with suppress(StateUnusable):  # what comes of it is told by what is written
+                cast("shared.SharedLedger", self.app.ledger).heartbeat()
+            await asyncio.sleep(shared.HEARTBEAT_S)
 
     def _service(self, name: str) -> Service:
         if name not in self._services:
@@ -101,7 +119,7 @@ class Session:
 
         def take(number: int) -> None:
             self.signal = self.signal or number
-            finishing = engine.interrupt(grace=GRACE_S[signal.Signals(number).name])
+            finishing = engine.interrupt(grace=self.grace[signal.Signals(number).name])
             if finishing:
                 self.app.streams.say("finishing the submit so that it is not lost; press Ctrl-C again to give it up")
 

@@ -178,6 +178,7 @@ Settings (a flag wins; then these, the project's file, yours):
   WAN_MAX_COST          as --max-cost, which has to hold as well
   WAN_SANDBOX=1         play everything offline
   WAN_SANDBOX_FAULTS    what goes wrong there: wan help sandbox
+  WAN_QUEUE             as --queue of render and worker; PGPASSWORD and ~/.pgpass have its password
   WAN_CONFIG            the configuration file
   WAN_STATE_DIR         the folder of the ledger
   WAN_PREVIEW           what --preview uses: auto, kitty, iterm2, sixel, blocks or none

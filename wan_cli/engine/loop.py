@@ -188,6 +188,11 @@ class Engine:
         job = replace(own, prompt=wanted.job.prompt, negative=wanted.job.negative, media=stored.job.media)
         return replace(stored, state=state, job=job, target=wanted.target, trouble=None)
 
+    async def plan(self, task: Task) -> Task:
+        """Write a task down before anything is done about it; return it as it is there. Raises ``StateUnusable``."""
+        await self.writing.do(self.ledger.save, task)
+        return task
+
     async def run_all(self, tasks: list[Task], **how: Any) -> list[Task]:
         """Take several tasks along at the same time; one that fails never takes another with it."""
         return await self.gathered(self.run(task, **how) for task in tasks)
@@ -243,6 +248,10 @@ class Engine:
     def tell(self, event: Event) -> None:
         """Pass an event on, once what it tells of is durable: a reporter that fails costs no result."""
         self.report(self.foresight.timed(self.ledger, event, self.now()))
+
+    def unsaved(self, name: str) -> Task | None:
+        """Return what the ledger could not take of a task so far."""
+        return self._unsaved.get(name)
 
     async def warn(self, task: Task, message: str) -> Task:
         """Note something on a task that stops nothing; a message is noted once."""

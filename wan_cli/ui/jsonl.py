@@ -54,6 +54,11 @@ def row_event(event: str, row: Mapping[str, Any]) -> dict[str, Any]:
     return _event(event, **{event: dict(row)})
 
 
+def worker_event(what: str, message: str, at: float, more: Mapping[str, object]) -> dict[str, Any]:
+    """Return the event of a worker of a queue, about itself; ``at`` is seconds since the epoch."""
+    return _event("worker", at=at, what=what, message=message, **more)
+
+
 def asset_event(asset: AssetEnded) -> dict[str, Any]:
     """Return the event of an asset that has ended."""
     return _event("asset", asset=dict(asset.document))

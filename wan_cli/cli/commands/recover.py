@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from wan_cli.cli import complete
-from wan_cli.cli.options import Faults, Lines, NoDownload, Saving, Talk, UnknownCost, Waiting, with_options
+from wan_cli.cli.options import Faults, Lines, NoDownload, OfQueue, Saving, Talk, UnknownCost, Waiting, with_options
 
 
 @dataclass(init=False, eq=False, repr=False)
@@ -22,6 +22,7 @@ class Deciding(Saving, Waiting, Lines, Faults, Talk):
     ] = False
     resubmit: Annotated[bool, typer.Option("--resubmit", help="Buy it anew; this may pay a second time.")] = False
     abandon: Annotated[bool, typer.Option("--abandon", help="Close it; whether it was charged stays unknown.")] = False
+    queue: OfQueue = None
     import_file: Annotated[
         str | None, typer.Option("--import", metavar="FILE", help="Read a recovery file into the ledger.")
     ] = None
@@ -48,4 +49,8 @@ def command(
     """Decide about a task whose purchase is unknown."""
     from wan_cli.cli.recovering import recover
 
+    if options.queue is not None:
+        from wan_cli.cli.queued.standing import turn_to
+
+        turn_to(ctx.obj, options.queue, sandbox=options.sandbox)
     return recover(ctx.obj, task, options)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from wan_cli.cli import complete
-from wan_cli.cli.options import Faults, Lines, MaxCost, MaxResults, Talk, UnknownCost, Yes, with_options
+from wan_cli.cli.options import Faults, Lines, MaxCost, MaxResults, Queue, Talk, UnknownCost, Yes, with_options
 
 
 @dataclass(init=False, eq=False, repr=False)
@@ -45,6 +45,7 @@ class Rendering(Lines, Faults, Talk):
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for results; a later run collects.")] = True
     timeout: Annotated[str | None, typer.Option("--timeout", metavar="90s|10m|1h", help="How long for a task.")] = None
     shard: Annotated[str | None, typer.Option("--shard", metavar="I/N", help="Only the I-th of N parts.")] = None
+    queue: Queue = None
     root: Annotated[
         str | None, typer.Option("--root", metavar="DIR", help="Nothing outside is read or written; the manifest's.")
     ] = None

@@ -7,7 +7,7 @@ import typer
 
 from wan_cli.cli import complete
 from wan_cli.cli.commands.wait import Collecting
-from wan_cli.cli.options import with_options
+from wan_cli.cli.options import OfQueue, with_options
 
 
 @dataclass(init=False, eq=False, repr=False)
@@ -23,6 +23,7 @@ class Asking(Collecting):
     remote: Annotated[bool, typer.Option("--remote", help="The provider's own list, also of tasks made elsewhere.")] = (
         False
     )
+    queue: OfQueue = None
     provider: Annotated[
         str | None,
         typer.Option("--provider", "-p", metavar="NAME", help="Whose list.", autocompletion=complete.providers),
@@ -44,6 +45,13 @@ def command(
     """Show the tasks on this machine, or ask for fresh state."""
     from wan_cli.cli import following
 
+    if options.queue is not None:
+        from wan_cli.cli.queued import standing
+
+        standing.check_status(options)
+        standing.turn_to(ctx.obj, options.queue, sandbox=options.sandbox)
+        if not tasks and options.prune is None:
+            return standing.status(ctx.obj, options)
     if options.remote or options.provider is not None:
         from wan_cli.cli.remote import listed
 

@@ -46,9 +46,9 @@ class Purchase:
         digest = hashlib.sha256(f"wan1|render|{self._named()}|{item}".encode()).digest()
         return "wan-" + base64.b32encode(digest[:20]).decode().lower()
 
-    def user_key(self, lock: Path) -> str:
-        """Return the name under which the ledger finds the tasks of this purchase for this lock again."""
-        return "render:" + hashlib.sha256(f"{os.path.realpath(lock)}|{self._named()}".encode()).hexdigest()[:40]
+    def user_key(self, scope: str) -> str:
+        """Return the name under which the ledger finds the tasks of a purchase again; ``scope`` is whose it is."""
+        return "render:" + hashlib.sha256(f"{scope}|{self._named()}".encode()).hexdigest()[:40]
 
     @property
     def mark(self) -> str:
@@ -103,8 +103,14 @@ class Books:
     """Writes what the engine reports into the lock. ``purchases`` is filled before a task is begun."""
 
     lock: Lock
+    scope: str = ""
+    """Whose purchases these are in the ledger: the lock's path, or what the manifest is called in a queue."""
     purchases: dict[str, Purchase] = field(default_factory=dict)
     _paths: Counter[str] | None = None
+
+    def __post_init__(self) -> None:
+        """Go by the lock's path where nothing else is said."""
+        self.scope = self.scope or scope_of(self.lock.path)
 
     def uses(self, path: str) -> bool:
         """Tell whether the lock has a file of that name: all of it is gone through at the first question only."""
@@ -175,8 +181,13 @@ class Books:
             self.purchases.pop(task.id, None)
 
 
+def scope_of(lock: Path) -> str:
+    """Return whose purchases those of a lock are in the ledger of this machine."""
+    return os.path.realpath(lock)
+
+
 def follow_ledger(
-    lock: Lock, ledger: Callable[[], Ledger], *, held: bool, only: Collection[str] | None = None
+    lock: Lock, ledger: Callable[[], Ledger], *, held: bool, only: Collection[str] | None = None, scope: str = ""
 ) -> None:  # fmt: skip
     """Drop from the lock what the ledger of this machine knows to have ended without a result, or never began.
 
@@ -189,7 +200,8 @@ def follow_ledger(
             continue
         kept, tried = [], entry.tried
         for flight in entry.open:
-            task = ledger_task(ledger(), lock.path, Purchase.of(name, flight), flight.item)
+            scope = scope or scope_of(lock.path)
+            task = ledger_task(ledger(), scope, Purchase.of(name, flight), flight.item)
             if task is None or not is_same(flight, task):
                 kept.append(flight)
             elif used_up(task):
@@ -214,9 +226,9 @@ def is_same(flight: Flight, task: Task) -> bool:
     return flight.id == task.id or abs(flight.at - (task.submitted_at or task.created_at)) < _APART_S
 
 
-def ledger_task(ledger: Ledger, lock: Path, purchase: Purchase, item: int) -> Task | None:
+def ledger_task(ledger: Ledger, scope: str, purchase: Purchase, item: int) -> Task | None:
     """Return the task that the ledger has for one item of a purchase."""
-    found = ledger.by_user_key(purchase.user_key(lock))
+    found = ledger.by_user_key(purchase.user_key(scope))
     return next((task for task in reversed(found) if task.item == item), None)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from wan_cli.dataclass import replace
 from wan_cli.errors import StateUnusable
 from wan_cli.ledger.group import Call, Ended, committed
 from wan_cli.models import Sending, Task
@@ -50,6 +51,15 @@ class Both:
         self._books.note(task)
         if trouble:
             raise trouble
+
+    def plan(self, task: Task) -> Task:
+        """Plan a purchase that another machine makes (a queue's ledger): the lock has it before anybody may begin it.
+
+        So a render on this machine alone sees that it may have been bought.
+        """
+        self._books.note(replace(task, state=Sending(at=task.created_at)))
+        planned: Task = self._ledger.plan(task)  # type: ignore[attr-defined]
+        return planned
 
     def all_of(self, calls: Sequence[Call]) -> list[Ended]:
         """Make calls of these methods in one transaction, in the order that :meth:`save` has.

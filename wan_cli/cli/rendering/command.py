@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -14,12 +13,15 @@ from wan_cli.cli.consent import asker, limits_of
 from wan_cli.cli.earlier import tell_of_earlier
 from wan_cli.cli.hints import settle
 from wan_cli.cli.outcome import Wish
+from wan_cli.cli.queued.marks import identify
+from wan_cli.cli.queued.standing import ready
 from wan_cli.cli.rendering import telling, tidying
 from wan_cli.cli.rendering.asking import Quote, Reader
-from wan_cli.cli.rendering.books import Books, follow_ledger
+from wan_cli.cli.rendering.books import Books, follow_ledger, scope_of
 from wan_cli.cli.rendering.both import Both
 from wan_cli.cli.rendering.endings import decisive, settled
-from wan_cli.cli.rendering.flags import check_flags
+from wan_cli.cli.rendering.flags import check_flags, shard_of
+from wan_cli.cli.rendering.lined import IN_LINE, lined, queue_of
 from wan_cli.cli.rendering.onward import part, typed
 from wan_cli.cli.rendering.stored import check_home, home_of, moved, sight_of
 from wan_cli.cli.rendering.works import Works
@@ -34,18 +36,17 @@ from wan_cli.render.places import Places
 from wan_cli.render.plan import MAKES, Item, Plan, Wanted, chosen, plan
 from wan_cli.render.run import Result, Run
 from wan_cli.render.sight import Sight
-from wan_cli.text import one_line
 
 if TYPE_CHECKING:
     from wan_cli.cli.commands.render import Rendering
     from wan_cli.cli.context import App
     from wan_cli.engine import Engine
     from wan_cli.ledger import Ledger
+    from wan_cli.ledger.postgres.roster import Place
     from wan_cli.models import Task
 
 IN_HAND = 16
 """Assets in the works at the same time where nobody says; most of them wait for their provider."""
-_SHARD = re.compile(r"([1-9]\d{0,3})/([1-9]\d{0,3})", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,15 @@ class Call:
     wanted: Wanted
     places: Places
     """Where the results of each asset go."""
+    place: Place | None = None
+    """What the manifest is called in the queue, where there is one."""
+
+    @property
+    def scope(self) -> str:
+        """Return whose purchases these are in the ledger."""
+        if self.app.queue is None:
+            return scope_of(self.lock.path)
+        return f"queue|{self.place.mark if self.place else ''}"
 
     def plan(self) -> Plan:
         """Hold the manifest against lock and disk."""
@@ -88,6 +98,7 @@ def render(app: App, name: str | None, options: Rendering) -> int:
         return tidying.merge_locks(app, *map(Path, options.merge))
     app.use(sandbox=options.sandbox, quiet=options.quiet, play=options)
     check_flags(options)
+    app.queue = queue_of(app, options)
     telling.check_reports(app, options.report or ())
     if name is None:
         raise UsageError("MANIFEST is missing", hint="wan render assets.toml")
@@ -108,9 +119,11 @@ def _call(app: App, name: str, options: Rendering) -> Call:
     home = home_of(options)
     manifest = replace(bare, typed=typed(app, path, options.root, home), part=part(options), home=home)
     (places := Places(manifest)).all()
+    if app.queue is not None:
+        ready(app)  # what is wrong with the queue is told before anything else is done
     wanted = Wanted(
         only=options.only or (), force=options.force, again=options.again and options.count is None,
-        shard=_shard(options.shard), inputs_only=options.inputs_only,
+        shard=shard_of(options.shard), inputs_only=options.inputs_only,
     )  # fmt: skip
     lock = _lock(lock_path(path, sandbox=app.sandbox), wanted.shard)
     if not options.inputs_only:
@@ -118,6 +131,7 @@ def _call(app: App, name: str, options: Rendering) -> Call:
     return Call(
         app=app, options=options, manifest=manifest, lock=lock, wanted=wanted, places=places,
         sight=sight_of(manifest, _memory(app, path), int(app.now() * 1e9)),
+        place=None if app.queue is None else identify(manifest, make=not options.plan),
     )  # fmt: skip
 
 
@@ -125,7 +139,8 @@ def _rendered(call: Call) -> int:
     """Plan, and render what the gate lets pass; with ``--plan`` only tell. The lock is held, but for that."""
     app, options, manifest = call.app, call.options, call.manifest
     mine = chosen(manifest, call.wanted) if call.wanted.shard else None
-    follow_ledger(call.lock, lambda: app.ledger, held=not options.plan, only=mine)
+    held = not options.plan and call.place is None  # what is queued may be made before this run comes to it again
+    follow_ledger(call.lock, lambda: app.ledger, held=held, only=mine, scope=call.scope)
     planned = call.plan()
     reader = Reader(app=app, manifest=manifest, tell=_once(app.talk), used=_used(manifest))
     if options.count is not None:
@@ -162,18 +177,6 @@ def _memory(app: App, path: Path) -> Path:
     import hashlib
 
     return app.state / "seen" / f"{hashlib.sha256(str(path).encode('utf-8', 'surrogateescape')).hexdigest()[:24]}.json"
-
-
-def _shard(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    found = _SHARD.fullmatch(text)
-    if not found or int(found[1]) > int(found[2]):
-        raise UsageError(
-            f"--shard {one_line(text)}: the part, counted from 1, and the number of parts, such as 1/4",
-            hint="--shard 1/4 is the first of four and 4/4 the last: add 1 to an index that is counted from 0",
-        )
-    return int(found[1]), int(found[2])
 
 
 def _once(say: Callable[[str], None]) -> Callable[[str], None]:
@@ -259,7 +262,7 @@ def _run(
     call: Call, planned: Plan, reader: Reader, quotes: Mapping[str, Quote], lines: Sequence[spend.Line]
 ) -> int:  # fmt: skip
     app, options, manifest, lock = call.app, call.options, call.manifest, call.lock
-    session, limit, books = session_of(call), limit_of(call), Books(lock=lock)
+    session, limit, books = session_of(call), limit_of(call), Books(lock=lock, scope=call.scope)
     session.load = telling.workload(app, manifest, planned, lines, books.asset_of)
     results: dict[str, Result] = {}
     before = telling.pictures_before(manifest, planned.of("stale"), options.report or ())
@@ -269,22 +272,30 @@ def _run(
     async def work(engine: Engine) -> list[Task]:
         engine.ledger = cast("Ledger", Both(engine.ledger, books))
         engine.submits = options.jobs or engine.submits
+        place = call.place
         works = Works(
             app=app, manifest=manifest, books=books, sight=call.sight, engine=engine, reader=reader,
-            places=call.places, wish=lambda: Wish(wait=options.wait, signal=session.signal),
-            batch=secrets.token_hex(8), limit=limit, halted=lambda: run.halted,
+            places=call.places,
+            wish=lambda: Wish(wait=options.wait, signal=session.signal, queued=place is not None),
+            batch=f"queue-{place.mark}" if place else secrets.token_hex(8), limit=limit, halted=lambda: run.halted,
+            shared=place is not None,
         )  # fmt: skip
         engine.hold_back = works.hold_back
+        width = app.config.get("jobs") or IN_HAND if place is None else IN_LINE
         run = Run(
-            items=planned.items, make=works.make, jobs=options.jobs or app.config.get("jobs") or IN_HAND,
+            items=planned.items, make=works.make, jobs=options.jobs or width,
             fail_fast=not options.keep_going, results=results, lane=lambda item: _provider(item, quotes),
             done=telling.Ended(app=app, manifest=manifest, reporter=session.reporter),
         )  # fmt: skip
-        await run.all()
+        if place is None:
+            await run.all()
+        else:
+            async with lined(app, manifest, place, engine, books, works.hold_back) as works.engine:
+                await run.all()
         return []
 
     session.run(work)
     call.sight.remember(int(app.now() * 1e9))
     error: WanError | None = decisive(manifest, planned.items, results, wait=options.wait, signal=session.signal)
-    settled(manifest, results, error, sandbox=app.sandbox)
+    settled(manifest, results, error, sandbox=app.sandbox, queue=app.queue)
     return telling.conclude(app, options, manifest, planned, results, before, error, since=begun)

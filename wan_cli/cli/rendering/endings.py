@@ -7,6 +7,7 @@ from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from wan_cli import errors
+from wan_cli.cli.hints import of_queue
 from wan_cli.cli.outcome import deciding, summed
 from wan_cli.errors import StaleAssets, WanError
 from wan_cli.render.plan import Item
@@ -130,12 +131,19 @@ def named(manifest: Manifest, asset: Asset, error: WanError) -> WanError:
     return told
 
 
-def settled(manifest: Manifest, results: Mapping[str, Result], decisive: WanError | None, *, sandbox: bool) -> None:
+def settled(
+    manifest: Manifest,
+    results: Mapping[str, Result],
+    decisive: WanError | None,
+    *,
+    sandbox: bool,
+    queue: str | None = None,
+) -> None:
     """Make the hints of all errors of a run commands that go on from there."""
     for error in (decisive, *(result.error for result in results.values())):
         if error is not None:
             own = "" if error.hint.startswith("run the command") else error.hint
-            error.hint = in_sandbox(own or _general(manifest, error), sandbox=sandbox)
+            error.hint = of_queue(in_sandbox(own or _general(manifest, error), sandbox=sandbox), queue)
 
 
 def _general(manifest: Manifest, error: WanError) -> str:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from wan_cli.errors import UsageError
+from wan_cli.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from wan_cli.cli.commands.render import Rendering
+
+
+_SHARD = re.compile(r"([1-9]\d{0,3})/([1-9]\d{0,3})", re.ASCII)
 
 
 def check_flags(options: Rendering) -> None:
@@ -38,3 +43,24 @@ def _faults(options: Rendering) -> Iterator[tuple[str, str]]:
         yield "--inputs-only goes with --check", "add --check"
     if options.count is not None and not options.again:
         yield "-n goes with --again: takes to choose from", "add --again"
+
+
+def queue_faults(options: Rendering) -> Iterator[tuple[str, str]]:
+    """Say what a queue cannot do, and what to do instead."""
+    if options.shard:
+        yield "--shard divides what a queue's workers share anyway; they exclude each other", "leave --shard out"
+    if options.count is not None:
+        yield "-n makes takes to choose from on this machine; --queue does not", "leave --queue out"
+
+
+def shard_of(text: str | None) -> tuple[int, int] | None:
+    """Return which part of how many is meant, counted from 1. Raises ``UsageError``."""
+    if text is None:
+        return None
+    found = _SHARD.fullmatch(text)
+    if not found or int(found[1]) > int(found[2]):
+        raise UsageError(
+            f"--shard {one_line(text)}: the part, counted from 1, and the number of parts, such as 1/4",
+            hint="--shard 1/4 is the first of four and 4/4 the last: add 1 to an index that is counted from 0",
+        )
+    return int(found[1]), int(found[2])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wan_cli.cli.hints import without_password
 from wan_cli.ui.document import typed_path
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def part(options: Rendering) -> tuple[str, ...]:
 
 
 def _part(options: Rendering) -> Iterator[str]:
+    if options.queue:
+        yield from ("--queue", without_password(options.queue))
     for glob in options.only or ():
         yield from ("--only", glob)
     if options.shard:

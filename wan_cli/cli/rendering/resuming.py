@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wan_cli.cli.choose import known as named
@@ -34,17 +33,21 @@ def sorted_out(flights: Sequence[Flight], entry: Entry | None) -> tuple[list[Fli
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resuming:
-    """Finds and checks the earlier purchases of one asset. ``lock`` is the lock's path."""
+    """Finds and checks the earlier purchases of one asset. ``scope`` is whose they are in the ledger.
+
+    ``shared``: they are made by the workers of a queue, which have keys of their own.
+    """
 
     app: App
     manifest: Manifest
     asset: Asset
-    lock: Path
+    scope: str
+    shared: bool = False
 
     def known(self, purchase: Purchase, slot: int) -> tuple[Task | None, Purchase]:
         """Return what the ledger has of a purchase, and the take it is: past those that are used up."""
         while True:
-            task = ledger_task(self.app.ledger, self.lock, purchase, slot)
+            task = ledger_task(self.app.ledger, self.scope, purchase, slot)
             if task is None or not (used_up(task) or (task.state.kind == "saved" and not self._again(task))):
                 return task, purchase
             purchase = replace(purchase, take=purchase.take + 1)
@@ -77,7 +80,7 @@ class Resuming:
         ``order`` is what would be sent today, where that is the same request.
         """
         ledger, purchase = self.app.ledger, Purchase.of(self.asset.id, flight)
-        known = ledger_task(ledger, self.lock, purchase, flight.item)
+        known = ledger_task(ledger, self.scope, purchase, flight.item)
         if known is not None and not is_same(flight, known):
             known = None
         if known is None and flight.handle:
@@ -107,7 +110,7 @@ class Resuming:
         template = Task(
             id=self.app.ledger.new_id(), provider=flight.provider, origin=flight.origin, job=job,
             provider_model=flight.model, token=flight.token, created_at=flight.at, target=target,
-            sandbox=self.app.sandbox, batch=batch, user_key=purchase.user_key(self.lock), fingerprint=purchase.mark,
+            sandbox=self.app.sandbox, batch=batch, user_key=purchase.user_key(self.scope), fingerprint=purchase.mark,
         )  # fmt: skip
         return task_of(flight, template, pending=self._adopted(flight), same=whole)
 
@@ -126,7 +129,7 @@ class Resuming:
     def same_account(self, task: Task) -> None:
         """Refuse a task of another account: it cannot be asked about, and is never bought again (T11)."""
         again = f"set the key it was bought with, then {self.manifest.command()}"
-        if not task.key_print or task.state.kind not in ("sending", "pending", "done"):
+        if self.shared or not task.key_print or task.state.kind not in ("sending", "pending", "done"):
             return
         try:
             here = self.app.key_print(task.provider)

@@ -51,6 +51,8 @@ class Works:
     limit: float | None = None
     halted: Callable[[], bool] = bool
     """Whether nothing more is bought: ``--fail-fast``, and something failed."""
+    shared: bool = False
+    """Whether the workers of a queue buy, with keys of their own."""
     _held: set[str] = field(default_factory=set)
 
     async def make(self, item: Item, may_buy: bool) -> Result:  # noqa: FBT001 - what run.Run passes
@@ -112,7 +114,7 @@ class Works:
         entries = self.books.lock.entries
         entry = entries.get(item.asset.id)
         paths = {need: [made.path for made in entries[need].files] for need in item.asset.needs if need in entries}
-        return self.reader.order(item.asset, paths, pinned=entry.pinned if entry else None)
+        return self.reader.order(item.asset, paths, pinned=entry.pinned if entry else None, need_key=not self.shared)
 
     async def _bought(self, item: Item, order: Order, purchase: Purchase, slot: int) -> Task:
         """Buy one item of a purchase, or go on with what an earlier run of this machine wrote down."""
@@ -137,10 +139,11 @@ class Works:
         task = replace(
             self.template(item, order), job=order.jobs[slot - 1], item=slot, siblings=len(order.jobs),
             id=known.id if known else ledger.new_id(), created_at=known.created_at if known else self.app.now(),
-            user_key=purchase.user_key(self.books.lock.path), token=purchase.token(slot), fingerprint=purchase.mark,
+            user_key=purchase.user_key(self.books.scope), token=purchase.token(slot), fingerprint=purchase.mark,
             cost=Cost(estimated=None if line.amount is None else float(line.amount), unit=line.unit),
         )  # fmt: skip
-        await self.engine.writing.do(ledger.save, task)
+        self.books.purchases[task.id] = purchase
+        task = await self.engine.plan(task)
         self.books.purchases[task.id] = purchase
         for message in order.fitted.warnings if slot == 1 else ():
             self.engine.tell(Warned(message=message, task=task))
@@ -152,7 +155,7 @@ class Works:
             id="", provider=order.model.provider, origin=self.app.provider(order.model.provider).origin,
             job=order.jobs[0], provider_model=order.model.id, token="", created_at=self.app.now(),
             target=self.target(item), sandbox=self.app.sandbox, batch=self.batch, warnings=order.fitted.warnings,
-            key_print=self.app.key_print(order.model.provider),
+            key_print="" if self.shared else self.app.key_print(order.model.provider),
         )  # fmt: skip
 
     def target(self, item: Item) -> Target:
@@ -184,7 +187,9 @@ class Works:
     # -- collecting
 
     def _resuming(self, item: Item) -> Resuming:
-        return Resuming(app=self.app, manifest=self.manifest, asset=item.asset, lock=self.books.lock.path)
+        return Resuming(
+            app=self.app, manifest=self.manifest, asset=item.asset, scope=self.books.scope, shared=self.shared
+        )
 
     async def _resumed(self, item: Item, flights: Sequence[Flight], *, may_buy: bool) -> Result:
         """Go on with what was bought before, here or on another machine; buy what is missing of it."""

@@ -91,8 +91,21 @@ BEGIN
 END $$;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+_QUEUE = """
+CREATE TABLE crew (
+    worker text PRIMARY KEY REFERENCES worker (id) ON DELETE CASCADE, wan text NOT NULL, jobs integer NOT NULL);
+CREATE TABLE place (
+    mark text PRIMARY KEY, root text NOT NULL, manifest text NOT NULL, host text NOT NULL, inode text NOT NULL,
+    at double precision NOT NULL);
+CREATE TABLE line (procrastinate text NOT NULL);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _QUEUE)
 """In order: the n-th brings ``about.version`` from n-1 to n. Released ones are never edited."""
+
+
+class NewerWan(StateUnusable):
+    """A newer wan has changed the tables: this one has to stop, and to be upgraded."""
 
 
 def prepare(connection: Connection, name: str) -> None:
@@ -136,7 +149,7 @@ def version_of(connection: Connection, name: str) -> int | None:
     if version > len(MIGRATIONS):
         known = len(MIGRATIONS)
         message = f"the ledger {name} was written by a newer wan (version {version}; this one knows {known})"
-        raise StateUnusable(message, hint="upgrade wan on this machine: pip install -U 'wan-cli[distributed]'")
+        raise NewerWan(message, hint="upgrade this machine: pip install -U 'wan-cli[distributed]'")
     return version
 
 

@@ -114,7 +114,7 @@ class Server:
             raise
         return made
 
-    def unusable(self, error: Exception, doing: str) -> StateUnusable:
+    def unusable(self, error: BaseException, doing: str) -> StateUnusable:
         """Return what an error of the database means; ``doing`` is "reached", "opened", "read" or "written"."""
         state, said = getattr(error, "sqlstate", None) or "", getattr(error, "diag", None)
         primary = getattr(said, "message_primary", None)

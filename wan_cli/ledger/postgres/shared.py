@@ -10,10 +10,10 @@ from __future__ import annotations
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from wan_cli.dataclass import dataclass
+from wan_cli.dataclass import dataclass, replace
 from wan_cli.errors import StateUnusable
 from wan_cli.ledger import tasks
 from wan_cli.ledger.database import Database
@@ -21,9 +21,10 @@ from wan_cli.ledger.owner import this_process
 from wan_cli.ledger.postgres import pacing, schema
 from wan_cli.ledger.postgres.pacing import Turn
 from wan_cli.ledger.postgres.schema import NOW
+from wan_cli.ledger.postgres.server import Connection
 from wan_cli.ledger.postgres.storage import Storage
 from wan_cli.ledger.store import Ledger
-from wan_cli.models import Task
+from wan_cli.models import Cancelled, Failed, New, Task
 
 LEASE_S = 60.0
 """Seconds without a word after which a worker counts as dead, and what it held may be taken over."""
@@ -51,6 +52,12 @@ class Worker:
     def alive(self) -> bool:
         """Does it still hold what it took?"""
         return self.age_s < LEASE_S
+
+
+def is_unbought(task: Task) -> bool:
+    """Tell whether nothing of a task was sent, or what was sent was certainly not taken."""
+    state = task.state
+    return task.charged == "no" and task.task_id is None and isinstance(state, New | Failed | Cancelled)
 
 
 class SharedLedger(Ledger):
@@ -89,11 +96,40 @@ class SharedLedger(Ledger):
             found = frozenset(row[0] for row in lost.fetchall())
             if version.fetchone()[0] > len(schema.MIGRATIONS):
                 message = f"a newer wan has changed the ledger {self.name}"
-                raise StateUnusable(message, hint="upgrade wan on this machine: pip install -U 'wan-cli[distributed]'")
+                raise schema.NewerWan(message, hint="upgrade this machine: pip install -U 'wan-cli[distributed]'")
         return found
 
-    def take_over(self, limit: int) -> list[Task]:
+    def plan(self, task: Task) -> Task:
+        """Write a purchase down that a worker is to make, or return the one that is there: one transaction.
+
+        It is known by its ``user_key`` and item, whoever plans it on whichever machine. What nobody works on, and of
+        which nothing was bought, becomes ``task``; anything else stays as it is.
+        """
+        with self._storage.writing() as db:
+            self._storage.alone(db, f"{task.user_key}#{task.item}")
+            which = "WHERE user_key = ? AND item = ? ORDER BY rowid DESC LIMIT 1"
+            found = self._storage.tasks(which, (task.user_key, task.item))
+            if not found:
+                self._add(db, [task])
+                return task
+            (known,) = found
+            free = f"SELECT 1 FROM task WHERE id = ? AND (worker IS NULL OR NOT {_ALIVE}) FOR NO KEY UPDATE"  # noqa: S608
+            if not is_unbought(known) or db.execute(free, (known.id, LEASE_S)).fetchone() is None:
+                return known
+            (known,) = self._storage.tasks("WHERE id = ?", (known.id,))  # as it is now that the row is ours
+            if not is_unbought(known):
+                return known
+            fresh = replace(task, id=known.id, created_at=known.created_at)
+            tasks.upsert(db, self.document(fresh), self._clock(), self._storage.dialect)
+            return fresh
+
+    def take_over(
+        self, limit: int, accounts: Sequence[tuple[str, str]] | None = None, but: Sequence[str] = ()
+    ) -> list[Task]:
         """Become the owner of at most ``limit`` tasks that were begun and that nobody who is alive works on.
+
+        ``accounts`` are the providers, each with the fingerprint of the key, of which tasks are taken; ``None``: of
+        all. ``but`` are ids of tasks that are left alone.
 
         Oldest first: sending (which without a key is in doubt, and never sent again), pending, and done but not saved.
         Those of workers that died are among them a lease after their last word. Several workers that do this at once
@@ -101,12 +137,19 @@ class SharedLedger(Ledger):
         """
         free = (
             f"SELECT id FROM task WHERE {tasks.IS_OPEN} AND kind IN ('sending', 'pending', 'done')"  # noqa: S608 - ours
-            f" AND (worker IS NULL OR (worker <> ? AND NOT {_ALIVE})) ORDER BY created, rowid LIMIT ?"
+            f" AND (worker IS NULL OR (worker <> ? AND NOT {_ALIVE}))"
+            " AND id <> ALL(?::text[]) ORDER BY created, rowid LIMIT ?"
             " FOR NO KEY UPDATE SKIP LOCKED"
         )
+        values: list[Any] = [self.worker, LEASE_S, list(but)]
+        if accounts is not None:
+            account = "(provider, coalesce(document::json ->> 'key_print', ''))"
+            which = " IN (SELECT * FROM unnest(?::text[], ?::text[]))"
+            free = free.replace(" ORDER BY", f" AND {account}{which} ORDER BY")
+            values += [[provider for provider, _ in accounts], [print_ for _, print_ in accounts]]
         with self._storage.writing() as db:
             self._say_alive(db)
-            names = [row[0] for row in db.execute(free, (self.worker, LEASE_S, limit)).fetchall()]
+            names = [row[0] for row in db.execute(free, (*values, limit)).fetchall()]
             taken = self._own(db, names)
             return self._storage.tasks("WHERE id = ANY(?) ORDER BY created, rowid", (taken,))
 
@@ -118,6 +161,14 @@ class SharedLedger(Ledger):
         )
         with self._storage.reading() as db:
             return [Worker(*row) for row in db.execute(query).fetchall()]
+
+    def made(self, prepare: Callable[[Connection, str], None]) -> None:
+        """Let ``prepare`` make what lies in the same database beside the ledger. Raises ``StateUnusable``."""
+        self._storage.made(prepare)
+
+    def unusable(self, error: BaseException) -> StateUnusable:
+        """Return what an error of the database means that came beside the ledger's own connection."""
+        return self._storage.server.unusable(error, "read")
 
     # -- limits that all workers share
 

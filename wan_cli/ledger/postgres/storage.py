@@ -144,6 +144,11 @@ class Storage:
             message = f"the ledger {self.name} holds a task that this wan cannot read ({error})"
             raise StateUnusable(message, hint="upgrade wan on this machine, or restore the database") from error
 
+    def made(self, prepare: Callable[[Connection, str], None]) -> None:
+        """Let ``prepare`` make what lies in the same database beside the tables. Raises ``StateUnusable``."""
+        with self.server.translated("opened"):
+            prepare(self._ready(), self.name)
+
     def shorten(self) -> None:
         """Do nothing: there is nothing beside the database."""
 
