@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ pytest.importorskip("psycopg")
 from test_ledger_shared import racing
 
 from wan_cli.ledger import Ledger
-from wan_cli.ledger.postgres.pacing import FULL_S, LONGEST_S, Facts, Turn, next_slot, pause
+from wan_cli.ledger.postgres.pacing import FULL_S, LONGEST_S, Facts, pause
+from wan_cli.ledger.turns import Ask, Given, Turn, next_slot
 
 if TYPE_CHECKING:
     from support_postgres import PostgresServer
@@ -23,7 +25,35 @@ if TYPE_CHECKING:
     from wan_cli.ledger.postgres.shared import SharedLedger
 
 AT_REST = Facts(now=100.0, limit=4.0, active=0, next_at=0.0, closed_until=0.0, served=0.0, least=None, hungry=0)
-KEY = ("rivya", "k1")
+
+
+class Hand:
+    """What a worker holds of one key, told to the ledger as a gate does."""
+
+    def __init__(self, ledger: SharedLedger, most: int, per_minute: float | None = None, *, key: str = "k1") -> None:
+        self.ledger, self.most, self.per_minute, self.key = ledger, most, per_minute, key
+        self.held: list[Turn] = []
+
+    def ask(self, *, room: int = 99, told: dict[str, Any] | None = None, **wanted: int) -> Given:
+        """Ask for turns by batch."""
+        ask = Ask(
+            wanted=wanted, room=room, held=tuple(turn.number for turn in self.held), most=self.most,
+            per_minute=self.per_minute, **told or {},
+        )  # fmt: skip
+        given = self.ledger.turns("rivya", self.key, ask)
+        self.held += given.turns
+        return given
+
+    def take(self, many: int, batch: str = "a") -> list[Turn]:
+        """Take turns that must be given."""
+        given = self.ask(**{batch: many})
+        assert (len(given.turns), given.again_s) == (many, 0.0)
+        return list(given.turns)
+
+    def end(self, *turns: Turn, **told: Any) -> None:
+        """Give turns back."""
+        self.held = [turn for turn in self.held if turn not in turns]
+        self.ask(told=told)
 
 
 @pytest.fixture
@@ -31,12 +61,6 @@ def one(postgres: PostgresServer) -> Iterator[SharedLedger]:
     """Open the ledger as a worker does."""
     with Ledger.open_url(postgres.url) as opened:
         yield opened
-
-
-def given(found: Turn | float) -> Turn:
-    """Return a turn that must have been given."""
-    assert isinstance(found, Turn), found
-    return found
 
 
 @pytest.mark.parametrize(
@@ -73,75 +97,144 @@ def test_no_minute_has_more_than_its_share(rate: float) -> None:
 
 def test_no_more_are_out_than_are_allowed(one: SharedLedger, postgres: PostgresServer) -> None:
     """Over all workers; a turn that is given back is free, and so are those of a worker that died; keys are apart."""
-    turns = [given(one.turn(*KEY, "a", most=2)) for _ in range(2)]
+    mine = Hand(one, 2)
+    turns = mine.take(2)
     with Ledger.open_url(postgres.url) as two:
-        assert two.turn(*KEY, "a", most=2) == FULL_S
-        assert given(two.turn("rivya", "k2", "a", most=2)).key_print == "k2"
-        one.turn_ended(turns[0])
-        assert given(two.turn(*KEY, "a", most=2))
-        assert two.turn(*KEY, "a", most=2) == FULL_S
+        yours = Hand(two, 2)
+        assert yours.ask(a=5) == Given((), FULL_S)
+        assert len(Hand(two, 2, key="k2").take(1)) == 1
+        mine.end(turns[0])
+        given = yours.ask(a=5)
+        assert (len(given.turns), given.again_s) == (1, FULL_S)
         postgres.ask("UPDATE wan.worker SET seen = seen - 61 WHERE id = %s", one.worker)
-        assert given(two.turn(*KEY, "a", most=2))
-        assert two.turn(*KEY, "a", most=2) == FULL_S
+        assert len(yours.ask(a=5).turns) == 1
+        assert yours.ask(a=5) == Given((), FULL_S)
+
+
+def test_what_is_not_held_is_given_back(one: SharedLedger, postgres: PostgresServer) -> None:
+    """A turn whose grant never arrived is nobody's after the next word of its worker; those of others stay."""
+    with Ledger.open_url(postgres.url) as two:
+        Hand(two, 8).take(1)
+        lost = Hand(one, 8)
+        lost.take(3)
+        again = Hand(one, 8)  # as after an answer that was lost: it knows of none
+        again.take(2)
+        rows = postgres.ask("SELECT worker, count(*) FROM wan.turn GROUP BY worker")
+        assert dict(rows) == {one.worker: 2, two.worker: 1}
+
+
+def test_only_as_many_as_there_is_room_for(one: SharedLedger, postgres: PostgresServer) -> None:
+    """What a worker cannot use now is given to nobody, and it is not hungry for it."""
+    given = Hand(one, 8).ask(room=2, a=5)
+    assert (len(given.turns), given.again_s) == (2, 0.0)
+    assert postgres.ask("SELECT count(*) FROM wan.waiting") == [(0,)]
 
 
 def test_a_429_halves_once_and_success_lets_it_grow(one: SharedLedger, postgres: PostgresServer) -> None:
     """Of several refusals at the same time the first counts; nothing is sent for the pause that was asked for."""
+    hand = Hand(one, 8, 120)
 
     def limits() -> tuple[float, float]:
         return postgres.ask("SELECT limited, rate FROM wan.pace")[0]
 
     def turn() -> Turn:
         postgres.ask("UPDATE wan.pace SET next_at = 0, closed_until = 0")
-        return given(one.turn(*KEY, "a", most=8, per_minute=120))
+        return hand.take(1)[0]
 
-    turns = [given(one.turn(*KEY, "a", most=8, per_minute=120)), turn(), turn()]
+    turns = [*hand.take(1), turn(), turn()]
     for held in turns:
-        one.turn_ended(held, slower=True, pause_s=30.0)
+        hand.end(held, refused_at=held.at, pause_s=30.0)
     assert limits() == (4.0, 60.0)
-    assert one.turn(*KEY, "a", most=8, per_minute=120) == LONGEST_S
-    one.turn_ended(turn(), accepted=True)
+    assert hand.ask(a=1) == Given((), LONGEST_S)
+    hand.end(turn(), accepted=1)
     assert limits() == (4.25, 60.2)
-    one.turn_ended(turn(), slower=True, pause_s=float("nan"))
-    one.turn_ended(turn())
+    late = turn()
+    hand.end(late, refused_at=late.at, pause_s=math.nan)
+    hand.end(turn())
     assert limits() == (2.125, 30.1)
     for _ in range(9):
-        one.turn_ended(turn(), slower=True)
+        late = turn()
+        hand.end(late, refused_at=late.at)
     assert limits() == (1.0, 1.0)
-    for _ in range(40):
-        one.turn_ended(turn(), accepted=True)
+    hand.end(accepted=40)
     assert limits()[0] == 8.0
-    one.turn_ended(given(one.turn(*KEY, "b", most=8)), slower=True)
+    hand.per_minute = None
+    late = turn()
+    hand.end(late, refused_at=late.at)
     assert limits() == (4.0, None)
+
+
+def test_a_429_of_one_worker_slows_the_other_down(one: SharedLedger, postgres: PostgresServer) -> None:
+    """Half as many for both, and none for the pause; then the other one has what is left of the half."""
+    with Ledger.open_url(postgres.url) as two:
+        mine, yours = Hand(one, 8), Hand(two, 8)
+        (refused,) = mine.take(1)
+        yours.take(3)
+        mine.end(refused, refused_at=refused.at, pause_s=0.5)
+        assert (yours.ask(a=9).turns, 0 < yours.ask(a=9).again_s <= 0.5) == ((), True)
+        postgres.ask("UPDATE wan.pace SET closed_until = 0")
+        assert len(yours.ask(a=9).turns) == 1
+        assert mine.ask(a=9) == Given((), FULL_S)
+
+
+def test_a_minute_s_share_is_one_for_all(one: SharedLedger, postgres: PostgresServer) -> None:
+    """What was not used within a second may be sent at once; with one a minute the second worker waits for its slot."""
+    assert len(Hand(one, 999, 600, key="k2").ask(a=99).turns) == 9  # of ten a second, less what makes up for the slack
+    with Ledger.open_url(postgres.url) as two:
+        assert len(Hand(one, 999, 1).ask(a=99).turns) == 1
+        assert Hand(two, 999, 1).ask(a=99) == Given((), LONGEST_S)
+    ((slot,),) = postgres.ask(
+        "SELECT next_at - at FROM wan.pace JOIN wan.turn USING (provider, key_print) WHERE rate = 1"
+    )
+    assert slot == pytest.approx(61.0)
 
 
 def test_settings_that_change_keep_the_share_in_use(one: SharedLedger, postgres: PostgresServer) -> None:
     """Half of what is allowed stays half of it."""
-    one.turn_ended(given(one.turn(*KEY, "a", most=8)), slower=True)
-    one.turn_ended(given(one.turn(*KEY, "a", most=16, per_minute=60)))
+    hand = Hand(one, 8)
+    (turn,) = hand.take(1)
+    hand.end(turn, refused_at=turn.at)
+    hand.most, hand.per_minute = 16, 60
+    hand.take(1)
     assert postgres.ask("SELECT limited, rate FROM wan.pace") == [(8.0, 60.0)]
 
 
+def test_batches_of_one_worker_take_turns(one: SharedLedger) -> None:
+    """One question for several batches shares out fairly, whatever each of them wants."""
+    hand = Hand(one, 8)
+    given = hand.ask(large=100, small=3, middle=4)
+    assert Counter(turn.batch for turn in given.turns) == {"large": 3, "small": 2, "middle": 3}
+    assert given.again_s == FULL_S
+
+
 def test_a_batch_that_comes_later_gets_as_many(one: SharedLedger, postgres: PostgresServer) -> None:
-    """Whoever has had many waits for who asks now, has no claim for the time before, and goes on when that one left."""
-    first = [given(one.turn(*KEY, "large", most=4)) for _ in range(4)]
-    assert one.turn(*KEY, "small", most=4) == FULL_S
-    got: Counter[str] = Counter()
-    for held in first * 5:
-        one.turn_ended(held)
-        for name in ("large", "small"):
-            found = one.turn(*KEY, name, most=4)
-            got[name] += isinstance(found, Turn)
-            if isinstance(found, Turn):
-                one.turn_ended(found)
-    assert abs(got["large"] - got["small"]) <= 4
-    held = [given(one.turn(*KEY, "small", most=4)) for _ in range(3)]
-    postgres.ask("UPDATE wan.batch SET served = 0, hungry = true WHERE name = 'small'")
-    postgres.ask("UPDATE wan.batch SET served = 9 WHERE name = 'large'")
-    assert one.turn(*KEY, "large", most=4) == FULL_S
-    postgres.ask("UPDATE wan.batch SET seen = seen - 4 WHERE name = 'small'")
-    assert given(one.turn(*KEY, "large", most=4))
-    assert len(held) == 3
+    """Of two renders on two workers none gets ahead by more than a share; who came late has no claim for before."""
+    with Ledger.open_url(postgres.url) as two:
+        large, small = Hand(one, 4), Hand(two, 4)
+        large.take(4, "large")
+        assert small.ask(small=4) == Given((), FULL_S)
+        got: Counter[str] = Counter()
+        for _ in range(20):  # each gives back what it has one by one, and asks for as many as it can get
+            for name, hand in (("large", large), ("small", small)):
+                if hand.held:
+                    hand.end(hand.held[0])
+                got[name] += len(hand.ask(**{name: 50}).turns)
+                assert abs(got["large"] - got["small"]) <= 4
+                assert len(large.held) + len(small.held) <= 4
+        assert min(got.values()) >= 8
+
+
+def test_a_batch_waits_only_for_whoever_still_asks(one: SharedLedger, postgres: PostgresServer) -> None:
+    """A hungry batch on another worker is first; a worker that does not come back is waited for three seconds."""
+    with Ledger.open_url(postgres.url) as two:
+        large, small = Hand(one, 4), Hand(two, 4)
+        held = large.take(4, "large")
+        assert small.ask(small=1) == Given((), FULL_S)
+        large.end(*held)
+        postgres.ask("UPDATE wan.batch SET served = 9 WHERE name = 'large'")
+        assert large.ask(large=1) == Given((), FULL_S)
+        postgres.ask("UPDATE wan.waiting SET at = at - 4 WHERE batch = 'small'")
+        large.take(1, "large")
 
 
 def test_several_workers_never_have_more_than_are_allowed(postgres: PostgresServer) -> None:
@@ -155,16 +248,13 @@ def test_several_workers_never_have_more_than_are_allowed(postgres: PostgresServ
     )
 
     def run(ledger: SharedLedger) -> int:
-        held, got = list[Turn](), 0
+        hand, got = Hand(ledger, 4), 0
         for number in range(60):
-            found = ledger.turn(*KEY, ledger.worker, most=4)
-            if isinstance(found, Turn):
-                held.append(found)
-                got += 1
-            if held and number % 3:
-                ledger.turn_ended(held.pop(), accepted=True)
-        for turn in held:
-            ledger.turn_ended(turn)
+            got += len(hand.ask(told={"accepted": 1}, **{ledger.worker: 2}).turns)
+            if hand.held and number % 3:
+                hand.held.pop()
+        hand.held.clear()
+        hand.ask()
         return got
 
     counts = racing(postgres.url, run)

@@ -554,3 +554,18 @@ def test_several_workers_take_over_each_task_once(one: SharedLedger, postgres: P
 
     found = [name for taken in racing(postgres.url, run) for name in taken]
     assert sorted(found) == sorted(names)
+
+
+def test_a_file_is_found_by_its_index(postgres: PostgresServer) -> None:
+    """Those with a file of this content are looked up, and never read for in the order of another index."""
+    with Ledger.open_url(postgres.url) as ledger:
+        storage, said = ledger._storage, list[tuple[str, Any]]()
+        storage.execute("SET enable_sort = off")  # as where sorting seems dear: among millions of tasks
+        storage.execute("SET enable_seqscan = off")
+        run = storage.execute
+        storage.execute = lambda sql, values=(), /: said.append((sql, values)) or run(sql, values)  # type: ignore[method-assign, func-returns-value]
+        assert ledger.find_file("f" * 64) is None
+        ((sql, values),) = said
+        plan = " ".join(row[0] for row in run(f"EXPLAIN (COSTS OFF) {sql}", values).fetchall())
+    assert "Index Scan on task_made" in plan
+    assert "task_created" not in plan

@@ -30,6 +30,7 @@ LOCKED = {
         *PROJECT["project"]["dependencies"],
         *PROJECT["project"]["optional-dependencies"]["sandbox"],
         *PROJECT["project"]["optional-dependencies"]["yaml"],
+        *PROJECT["project"]["optional-dependencies"]["distributed"],
     ],
     "release.lock": PROJECT["dependency-groups"]["release"],
     "audit.lock": PROJECT["dependency-groups"]["audit"],

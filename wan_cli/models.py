@@ -327,6 +327,11 @@ class Task:
         """The handle where there is one, else the local id: what hints tell the user to type."""
         return self.handle or self.id
 
+    @property
+    def unbought(self) -> bool:
+        """Whether it ended before anything was bought, so that the same call may try it again."""
+        return self.state.kind == "failed" and self.charged == "no" and self.task_id is None
+
     def command(self, verb: str) -> str:
         """Return the command that goes on with this task: ``wan VERB NAME``, in the sandbox if it lives there."""
         return f"wan {verb} {self.name}{' --sandbox' if self.sandbox else ''}"

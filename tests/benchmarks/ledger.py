@@ -29,6 +29,7 @@ from wan_cli.engine.writing import Writing
 from wan_cli.errors import UsageError
 from wan_cli.ledger import Ledger, schema
 from wan_cli.ledger.tasks import ALPHABET
+from wan_cli.ledger.turns import Ask
 from wan_cli.models import Done, File, Job, Output, Pending, Saved, Sending, Target, Task
 from wan_cli.record import Document, to_document
 
@@ -209,10 +210,14 @@ def shared(url: str) -> None:
             say(f"| {f'grouped, {in_flight} in flight' if in_flight else 'a transaction each'} "
                 f"| {statistics.median(rates):,.0f} ({min(rates):,.0f} to {max(rates):,.0f}) "
                 f"| {statistics.median(cpus):.2f} |")  # fmt: skip
-        begun = time.perf_counter()
-        for _ in range(200):
-            ledger.turn_ended(ledger.turn("rivya", "benchmark", "b", most=4), accepted=True)  # type: ignore[arg-type]
-        say(f"\nturns taken and given back: {200 / (time.perf_counter() - begun):,.0f} a second")
+        for many in (1, 100):
+            begun, held = time.perf_counter(), tuple[int, ...]()
+            for _ in range(200):
+                ask = Ask(wanted={"b": many}, room=many, held=held, most=200, accepted=len(held))
+                held = tuple(turn.number for turn in ledger.turns("rivya", "benchmark", ask).turns)
+                ledger.turns("rivya", "benchmark", Ask(most=200))
+            rate = 200 * many / (time.perf_counter() - begun)
+            say(f"\nturns taken {many} at a time, and given back: {rate:,.0f} a second")
 
 
 def on_a_server(url: str) -> None:

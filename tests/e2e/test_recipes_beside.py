@@ -87,6 +87,7 @@ def test_every_recipe_is_tested() -> None:
     told = Path(__file__).with_name("test_recipes.py").read_text(encoding="utf-8")
     workflows = set(re.findall(r'_recipe\("([\w-]+)"\)', told))
     parts = {path.name for path in FOLDER.glob("*-parts.*")}  # tests/e2e/test_shards.py
+    parts |= {path.name for path in FOLDER.glob("*-workers.*")}  # tests/e2e/test_workers.py
     assert {path.name for path in FOLDER.iterdir()} == here | parts | {f"{name}.yml" for name in workflows}
     page = (FOLDER.parents[1] / "README.md").read_text(encoding="utf-8")
     assert {f".github/recipes/{path.name}" for path in FOLDER.iterdir()} <= set(re.findall(r"\]\(([^)]+)\)", page))

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from support_engine import SMALL, URL, Stage, accepted, lost, running, succeeded
 
-from wan_cli.engine.loop import ATTACHED_S, model_of
+from wan_cli.engine.loop import model_of
+from wan_cli.engine.owning import ATTACHED_S
 from wan_cli.engine.signals import Signal, Stopped
 from wan_cli.errors import StateUnusable
 from wan_cli.models import (
@@ -422,11 +423,11 @@ def test_a_pause_of_an_origin_is_never_shortened(stage: Stage) -> None:
     """The longest that was asked for counts, for that origin alone; it begins at the beginning of time."""
     engine = stage.engine
     engine.monotonic = lambda: 0.0
-    engine.cool("https://a.example", 0.25)
+    engine.cool(KEYED, "https://a.example", 0.25)
     assert engine.cool_until == {"https://a.example": 0.25}
-    engine.cool("https://a.example", 60)
-    engine.cool("https://a.example", 5)
-    engine.cool("https://b.example", 5)
+    engine.cool(KEYED, "https://a.example", 60)
+    engine.cool(KEYED, "https://a.example", 5)
+    engine.cool(KEYED, "https://b.example", 5)
     assert engine.cool_until == {"https://a.example": 60, "https://b.example": 5}
 
 

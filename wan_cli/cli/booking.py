@@ -43,13 +43,9 @@ def durable(app: App, options: Making, tasks: list[Task], order: Order) -> list[
     return found
 
 
-def _unbought(task: Task) -> bool:
-    return task.state.kind == "failed" and task.charged == "no" and task.task_id is None
-
-
 def _taken_up(app: App, found: Sequence[Task], new: Sequence[Task]) -> list[Task]:
     """Go on with every earlier task; only where none of them bought anything do the new ones take their place."""
-    if len(found) == len(new) or not all(map(_unbought, found)):
+    if len(found) == len(new) or not all(task.unbought for task in found):
         return _instead(app, found, new)
     try:  # how many there are changes: one process at a time, and on what it finds then
         for old in found:
@@ -61,7 +57,7 @@ def _taken_up(app: App, found: Sequence[Task], new: Sequence[Task]) -> list[Task
 
 
 def _instead(app: App, found: Sequence[Task], new: Sequence[Task]) -> list[Task]:
-    if not all(map(_unbought, found)):
+    if not all(task.unbought for task in found):
         return [_continued(app, old, new[0]) for old in found]  # the new ones are alike but for their numbers
     kept = [replace(task, id=old.id, created_at=old.created_at) for old, task in zip(found, new, strict=False)]
     app.ledger.add(added := list(new[len(found) :]))
@@ -77,7 +73,7 @@ def _continued(app: App, old: Task, new: Task) -> Task:
     to be asked or fetched with another key than it was bought with stays as it is, with that trouble.
     """
     planned = old.state.kind == "new" and old.charged == "no" and old.provider == new.provider
-    if planned or _unbought(old):
+    if planned or old.unbought:
         if old.provider != new.provider:
             return old
         job = replace(new.job, n=old.job.n, n_said=old.job.n_said)

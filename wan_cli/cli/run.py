@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from wan_cli.cli.gates import gates_of
 from wan_cli.cli.hints import MAKING, spelled
 from wan_cli.cli.lengths import seconds
 from wan_cli.cli.outcome import Wish, overall, task_outcome, there
@@ -74,7 +75,7 @@ class Session:
         rescue = Rescue([self.app.cwd, Path(self.app.env.get("TMPDIR") or tempfile.gettempdir())])
         engine = Engine(
             ledger=self.app.ledger, service=self._service, report=reporter, scratch=self.app.state / "scratch",
-            rescue=rescue, deliver=self._hand_over, **parts,
+            rescue=rescue, deliver=self._hand_over, gate=gates_of(self.app), **parts,
         )  # fmt: skip
         self._listen(engine)
         alive = asyncio.ensure_future(self._alive())
@@ -87,6 +88,7 @@ class Session:
             alive.cancel()
             for way in rescue.ways.values() if self.quiet else ():  # a warning that even -q may not leave out
                 self.app.streams.say(f"warning: the ledger could not be written, so: {way}")
+            engine.gates.close()
             for service in self._services.values():
                 await service.close()
 

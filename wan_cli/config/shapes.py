@@ -73,6 +73,8 @@ class ProviderTable(BaseModel):
     key_file: Text | None = None
     key_command: Text | list[Text] | None = None
     allow_http: bool = False
+    in_flight: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    per_minute: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] | None = None
 
     @property
     def quirks(self) -> dict[str, Any]:

@@ -20,12 +20,13 @@ from wan_cli.dataclass import dataclass, field, replace
 from wan_cli.engine.foresight import Foresight
 from wan_cli.engine.leftovers import Leftovers
 from wan_cli.engine.origins import bought_elsewhere, elsewhere
-from wan_cli.engine.pace import Pace
+from wan_cli.engine.owning import merged, own
+from wan_cli.engine.pace import Gate, Gates, Pace
 from wan_cli.engine.rescue import Rescue
 from wan_cli.engine.signals import Signal, Stopped
 from wan_cli.engine.waiting import DEADLINES_S
 from wan_cli.engine.writing import Writing
-from wan_cli.errors import Charged, DownloadFailed, StateUnusable, WanError
+from wan_cli.errors import Charged, StateUnusable, WanError
 from wan_cli.models import Event, Failed, Reporter, Task, TaskChanged, Warned
 from wan_cli.registry import capabilities
 from wan_cli.transport.retry import Repeats
@@ -37,10 +38,7 @@ if TYPE_CHECKING:
     from wan_cli.transport.client import Api
 
 T = TypeVar("T")
-TERMINAL = frozenset({"saved", "failed", "cancelled", "unknown", "lost"})
 Decision: TypeAlias = "Callable[[Engine, Task], Awaitable[Task]]"
-ATTACHED_S = 0.5
-"""Seconds between looks at a task that another process is working on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,9 @@ class Engine:
     """Tasks that are being run."""
     submitting: int = 0
     """Purchases whose answer is awaited right now: a first signal lets them finish."""
-    _paces: dict[str, Pace] = field(default_factory=dict)
+    gate: Callable[[Engine, str], Gate] = lambda engine, _: Pace(most=engine.submits, stop=engine.stop)
+    """Makes the gate of a provider's purchases."""
+    gates: Gates = field(init=False)
     _uploads: WeakValueDictionary[tuple[str, str], asyncio.Lock] = field(default_factory=WeakValueDictionary)
     _unsaved: dict[str, Task] = field(default_factory=dict)
     """What the ledger could not take, by the task's id; ``rescue`` writes that down elsewhere."""
@@ -94,6 +94,7 @@ class Engine:
     def __post_init__(self) -> None:
         """Let what the tasks write be written together."""
         self.writing = Writing(lambda: self.ledger)
+        self.gates = Gates(lambda provider: self.gate(self, provider))
 
     async def run(
         self, task: Task, *, wait: bool = True, download: bool = True, limit: float | None = None,
@@ -111,10 +112,10 @@ class Engine:
             if first:
                 from wan_cli.engine.decide import taken
 
-                task, owned = self._merged(taken(self.ledger, task), task), True
+                task, owned = merged(self, taken(self.ledger, task), task), True
                 task = await first(self, task)
             else:
-                owned, task = await self._own(task, ends, wait=wait)
+                owned, task = await own(self, task, ends, wait=wait)
             while owned and (step := self._step(task, ends, wait=wait, download=download)):
                 before, task = task, await step
                 if task.state == before.state or (task.trouble and task.trouble != before.trouble):
@@ -154,39 +155,6 @@ class Engine:
                 return deliver(self, task)
             case _:
                 return None
-
-    async def _own(self, task: Task, ends: float, *, wait: bool) -> tuple[bool, Task]:
-        """Become the one process that works on the task, or watch the one that does until it lets go."""
-        attached = False
-        while not await self.writing.do(self.ledger.claim, task.id):
-            stored = self.ledger.get(task.id)
-            accepted = stored.state.kind not in ("new", "sending")
-            if stored.state.kind in TERMINAL or self.monotonic() >= ends or (accepted and not wait):
-                return False, stored
-            attached = True
-            await self.pause(ATTACHED_S)
-        stored = self.ledger.get(task.id)
-        if attached:  # what the other process left is taken up as it is
-            self.leftovers.forget()
-            return True, self._merged(stored, replace(task, state=stored.state))
-        if task.state.kind == "new" and (stored.state.kind == "new" or _unbought(stored)):
-            return True, replace(task, charged="no", submitted_at=None)
-        return True, self._merged(stored, task)
-
-    def _merged(self, stored: Task, wanted: Task) -> Task:
-        """Return what the ledger has, since another process may have taken the task further; the aim is this call's.
-
-        The job is this call's too, for the ledger may hold hashes of its texts, unless it moved to another provider.
-        A task that has ended is only collected again where its files were missed: then it says when it ended.
-        """
-        if stored.trouble is not None and stored.trouble.code == DownloadFailed.code:
-            self.missed.add(stored.id)
-        ended = stored.state.kind in ("saved", "lost")
-        reopened = ended and wanted.state.kind == "pending" and wanted.finished_at is not None
-        state = wanted.state if reopened else stored.state
-        own = wanted.job if stored.provider == wanted.provider else stored.job
-        job = replace(own, prompt=wanted.job.prompt, negative=wanted.job.negative, media=stored.job.media)
-        return replace(stored, state=state, job=job, target=wanted.target, trouble=None)
 
     async def plan(self, task: Task) -> Task:
         """Write a task down before anything is done about it; return it as it is there. Raises ``StateUnusable``."""
@@ -280,22 +248,18 @@ class Engine:
         """Await ``work``; when ``event`` is set before it ends, cancel it and raise :class:`Stopped`."""
         return await event.ends(work)
 
-    def cool(self, origin: str, seconds: float) -> None:
+    def cool(self, provider: str, origin: str, seconds: float) -> None:
         """Buy nothing at an origin for a while; a pause that is asked for never shortens another."""
         self.cool_until[origin] = max(self.cool_until.get(origin, 0.0), self.monotonic() + seconds)
+        self.pace(provider).closed(seconds)
 
-    def pace(self, provider: str) -> Pace:
+    def pace(self, provider: str) -> Gate:
         """Return what keeps the purchases of one provider to :attr:`submits` at a time."""
-        return self._paces.setdefault(provider, Pace(most=self.submits))
+        return self.gates[provider]
 
     def upload_turn(self, provider: str, sha256: str) -> asyncio.Lock:
         """Return what lets the tasks of one ``-n`` wait for the first to upload their file; it goes with the last."""
         return self._uploads.setdefault((provider, sha256), asyncio.Lock())
-
-
-def _unbought(task: Task) -> bool:
-    """Tell whether a task ended before anything was bought, so that the same call may try it again."""
-    return task.state.kind == "failed" and task.charged == "no" and task.task_id is None
 
 
 def model_of(task: Task) -> Model:

@@ -55,7 +55,7 @@ async def submit(engine: Engine, task: Task) -> Task:
         task = await uploaded(engine, task, service)
     except WanError as error:
         return await engine.save(replace(task, state=failed(error), charged="no"))
-    async with engine.pace(task.provider):
+    async with engine.pace(task.provider).turn(task):
         return await _buy(
             engine,
             task,
@@ -80,7 +80,7 @@ async def resume(engine: Engine, task: Task) -> Task:
     ended = Unclear("wan was ended before the answer came")
     remembered = 0 <= engine.now() - state.at <= engine.repeats.keyed_window_s
     if service.provider.idempotent and remembered and not task.job.prompt.startswith("sha256:"):
-        async with engine.pace(task.provider):
+        async with engine.pace(task.provider).turn(task):
             again = Purchase(keyed=True, begun=state.at, doubt=ended, unclear=1, repeats=engine.repeats)
             return await _buy(engine, task, service, again)
     return await _unknown(engine, task, ended)
@@ -94,7 +94,7 @@ async def resend(engine: Engine, task: Task, purchase: Purchase) -> Task:
     """
     service = engine.service(task.provider)
     task = await uploaded(engine, task, service)
-    async with engine.pace(task.provider):
+    async with engine.pace(task.provider).turn(task):
         return await _buy(engine, task, service, purchase)
 
 
@@ -138,6 +138,7 @@ async def _buy(engine: Engine, task: Task, service: Service, purchase: Purchase)
                 else:
                     engine.tell(TaskChanged(task=task, note=reason))
                 await engine.pause(wait)
+                await engine.pace(task.provider).again(task)
             case Refused(error):
                 engine.pace(task.provider).refused(error)
                 await shortfall(engine, task, service, error)
@@ -159,7 +160,7 @@ def _slow_down(engine: Engine, task: Task, service: Service, answer: Verdict, wa
     if isinstance(answer, Later) and isinstance(answer.error, RateLimited):
         engine.pace(task.provider).slower()
         if answer.wait:
-            engine.cool(service.api.origin, wait)
+            engine.cool(task.provider, service.api.origin, wait)
 
 
 async def _attempt(engine: Engine, task: Task, service: Service, number: int, *, repeated: bool) -> Answer | Verdict:
@@ -173,7 +174,7 @@ async def _attempt(engine: Engine, task: Task, service: Service, number: int, *,
         await engine.writing.do(record, task.id, number, body=body, body_sha256=digest, at=engine.now())
         response = await service.api.send(request, paid=True, sync=sync, pictures=task.job.n if sync else 0)
         if wait := pause_asked(response.headers, engine.now()):
-            engine.cool(service.api.origin, wait)
+            engine.cool(task.provider, service.api.origin, wait)
         # what came back is durable before it is read (reliability.md R01)
         await _record(engine, task, number, "answered", response.status_code, response.content)
         return response

@@ -52,6 +52,8 @@ class Dialect:
     """A number in the document, or ``NULL``: with ``%s`` for its name."""
     made: Callable[[str], tuple[str, tuple[object, ...]]]
     """Gives a condition, and its values, that holds for who saved a file with this sha256."""
+    newest_of_them: str = "created DESC"
+    """How those are put in order."""
     id_lengths: tuple[int, ...]
     """How many characters each try at a new id has."""
 

@@ -40,8 +40,9 @@ class Lookups:
 
     def find_file(self, sha256: str) -> Task | None:
         """Return the newest saved task that made a file with this content, if there is one; what it used is none."""
-        made, values = self._storage.dialect.made(sha256)
-        which = f"WHERE kind = 'saved' AND {made} ORDER BY created DESC, rowid DESC LIMIT 1"
+        dialect = self._storage.dialect
+        made, values = dialect.made(sha256)
+        which = f"WHERE kind = 'saved' AND {made} ORDER BY {dialect.newest_of_them}, rowid DESC LIMIT 1"
         return next(iter(self._storage.tasks(which, values)), None)
 
     def open_tasks(self) -> list[Task]:

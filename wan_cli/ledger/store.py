@@ -23,6 +23,7 @@ from wan_cli.record import Document, forget_prompt, hide, private_texts, texts_i
 if TYPE_CHECKING:
     from wan_cli.ledger.local import LocalLedger
     from wan_cli.ledger.postgres.shared import SharedLedger
+    from wan_cli.ledger.turns import Limits
 
 
 class Ledger(Lookups, ABC):
@@ -77,6 +78,11 @@ class Ledger(Lookups, ABC):
     def name(self) -> str:
         """What messages call it: a path, or an address without a password."""
         return self._storage.name
+
+    @property
+    def limits(self) -> Limits | None:
+        """What gives out turns to all workers of a ledger that is shared; ``None`` where a process is alone."""
+        return None
 
     def close(self) -> None:
         """Close it. What was written is durable already."""

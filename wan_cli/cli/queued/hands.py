@@ -164,6 +164,8 @@ class Hands:
         self._looked_at = now
         accounts = [(one.name, one.key_print) for one in making.served.values()]
         found = self.ledger.take_over(room, accounts, [*making.resting(), *self._working])
+        if len(found) == room:  # there may be more: what was paid for comes before what is not begun
+            self._looked_at = None
         for task in found:
             if self.roots(task) == ("", ""):
                 self.ledger.release(task.id)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from wan_cli.dataclass import dataclass, field
-from wan_cli.engine.loop import TERMINAL
+from wan_cli.engine.owning import TERMINAL
 from wan_cli.engine.waiting import DEADLINES_S
 from wan_cli.errors import StateUnusable
 
@@ -108,7 +108,9 @@ class Watch:
             if one is None:
                 continue
             troubled = seen.task.trouble is not None and seen.task.trouble != one.task.trouble and not seen.held
-            one.seen, one.task = seen.mark, seen.task
+            one.task = seen.task
+            if not (seen.held and seen.task.state.kind in TERMINAL):  # its worker may die before it lets go
+                one.seen = seen.mark
             # What a worker still holds may be put back in the line: its key was refused, or its database away.
             if (seen.task.state.kind in TERMINAL and not seen.held) or troubled:
                 self._end(one, seen.task)

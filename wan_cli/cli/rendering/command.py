@@ -275,10 +275,9 @@ def _run(
         place = call.place
         works = Works(
             app=app, manifest=manifest, books=books, sight=call.sight, engine=engine, reader=reader,
-            places=call.places,
+            places=call.places, limit=limit, halted=lambda: run.halted, shared=place is not None,
             wish=lambda: Wish(wait=options.wait, signal=session.signal, queued=place is not None),
-            batch=f"queue-{place.mark}" if place else secrets.token_hex(8), limit=limit, halted=lambda: run.halted,
-            shared=place is not None,
+            batch=f"queue-{place.mark}" if place else secrets.token_hex(8),
         )  # fmt: skip
         engine.hold_back = works.hold_back
         width = app.config.get("jobs") or IN_HAND if place is None else IN_LINE

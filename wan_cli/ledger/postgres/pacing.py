@@ -1,18 +1,20 @@
-"""Limits that all workers share: who may send the next request with a key, decided in one transaction.
+"""Limits that all workers share: who may send the next requests with a key, decided in one transaction.
 
 Three things hold a request back: as many as are allowed are under way, the minute's share is used up, or another batch
 has had less. The first two shrink by half after a 429 and grow again with every success (additive increase,
 multiplicative decrease: RFC 5681 section 3.1 for the idea); the third is start-time fair queueing with a request as the
-unit (Goyal, Vin, Cheng 1996).
+unit (Goyal, Vin, Cheng 1996). A worker asks for all its requests at once, so hundreds under way cost what one does.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
-from wan_cli.dataclass import dataclass
+from wan_cli.dataclass import dataclass, replace
 from wan_cli.ledger.database import Database
 from wan_cli.ledger.postgres.schema import NOW
+from wan_cli.ledger.turns import Ask, Given, Turn, next_slot
 
 LONGEST_S = 1.0
 """At most so long until the next look: limits grow, and others give their turns back."""
@@ -20,22 +22,10 @@ FULL_S = 0.25
 """Seconds until the next look while all turns are out, or another batch is first."""
 HUNGRY_S = 3.0
 """A batch that did not ask again in so long wants nothing any more; longer than anyone is told to wait."""
-SLACK_S = 1.0
-"""The share of so many seconds may be sent at once."""
 RECOVERS_S = 600.0
 """Seconds in which a rate grows from nothing to all that is allowed, while requests are accepted."""
 
 _SCOPE = "provider = ? AND key_print = ?"
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """Leave to send one request: to be given back by :meth:`SharedLedger.turn_ended`. ``at``: epoch s of the server."""
-
-    number: int
-    provider: str
-    key_print: str
-    at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +46,19 @@ class Facts:
     hungry: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """What is known of a key: how many may be out, and a minute (``rate``), and until when nothing may."""
+
+    most: float
+    limit: float
+    per_minute: float | None
+    rate: float | None
+    next_at: float
+    closed_until: float
+    cut_at: float
+
+
 def pause(facts: Facts) -> float:
     """Return the seconds until another look, or 0 for a turn at once."""
     if facts.now < facts.closed_until:
@@ -71,121 +74,128 @@ def pause(facts: Facts) -> float:
     return 0.0
 
 
-def next_slot(next_at: float, now: float, rate: float) -> float:
-    """Return when the request after this one may be sent, at ``rate`` requests a minute.
-
-    What was not used within the last second may be made up for; the interval is longer by as much, so that no minute
-    has more than ``rate``. A share of less than one request is made up for never.
-    """
-    interval = (60.0 + SLACK_S) / rate
-    slack = max(0.0, SLACK_S - interval)
-    return max(next_at, now - slack) + interval
-
-
-def take(
-    db: Database,
-    scope: tuple[str, str],
-    batch: str,
-    *,
-    worker: str,
-    most: int,
-    per_minute: float | None,
-    lease_s: float,
-) -> Turn | float:
-    """Take a turn, or return the seconds until another look. Runs inside a write transaction."""
-    limit, rate, next_at, closed_until = _limits(db, scope, most, per_minute)
-    facts = _facts(db, scope, batch, limit=limit, next_at=next_at, closed_until=closed_until, lease_s=lease_s)
-    wait = pause(facts)
-    if not wait and rate:
-        next_at = next_slot(next_at, facts.now, rate)
-    db.execute(
-        f"UPDATE pace SET most = ?, limited = ?, per_minute = ?, rate = ?, next_at = ? WHERE {_SCOPE}",  # noqa: S608
-        (most, limit, per_minute, rate, next_at, *scope),
-    )
-    db.execute(
-        "INSERT INTO batch (provider, key_print, name, served, seen, hungry) VALUES (?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (provider, key_print, name) DO UPDATE"
-        " SET served = excluded.served, seen = excluded.seen, hungry = excluded.hungry",
-        (*scope, batch, facts.served if wait else facts.served + 1, facts.now, wait > 0),
-    )
-    if wait:
-        return wait
-    given = db.execute(
-        "INSERT INTO turn (provider, key_print, batch, worker, at) VALUES (?, ?, ?, ?, ?) RETURNING id",
-        (*scope, batch, worker, facts.now),
-    )
-    return Turn(given.fetchone()[0], *scope, facts.now)
-
-
-def _limits(
-    db: Database, scope: tuple[str, str], most: int, per_minute: float | None
-) -> tuple[float, float | None, float, float]:
-    """Lock what all workers share; return how many may be out, the rate, the next slot, and the end of a pause."""
-    db.execute(
-        "INSERT INTO pace (provider, key_print, most, limited, per_minute, rate) VALUES (?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (provider, key_print) DO NOTHING",
-        (*scope, most, most, per_minute, per_minute),
-    )
-    was_most, limit, was_rate, rate, next_at, closed_until = db.execute(
-        "SELECT most, limited, per_minute, rate, next_at, closed_until FROM pace"  # noqa: S608 - ours
-        f" WHERE {_SCOPE} FOR UPDATE",
-        scope,
-    ).fetchone()
-    if was_most != most:  # the settings were changed: the share of them that is in use stays as it is
-        limit = max(1.0, limit * most / was_most)
-    if was_rate != per_minute:
-        rate = per_minute
-    return limit, rate, next_at if rate else 0.0, closed_until
-
-
-def _facts(
-    db: Database,
-    scope: tuple[str, str],
-    batch: str,
-    *,
-    limit: float,
-    next_at: float,
-    closed_until: float,
-    lease_s: float,
-) -> Facts:
-    around = db.execute(
-        f"SELECT {NOW}, (SELECT count(*) FROM turn WHERE {_SCOPE} AND EXISTS (SELECT FROM worker"  # noqa: S608 - ours
-        f" WHERE worker.id = turn.worker AND worker.seen > {NOW} - ?))",
-        (*scope, lease_s),
-    )
-    batches = db.execute(f"SELECT name, served, seen, hungry FROM batch WHERE {_SCOPE}", scope)  # noqa: S608 - ours
-    now, active = around.fetchone()
-    known = {name: (served, hungry) for name, served, seen, hungry in batches.fetchall() if now - seen < HUNGRY_S}
-    others = [found for name, found in known.items() if name != batch]
-    # Whoever comes anew, or again, has no claim to what was given while it was away.
-    served = known[batch][0] if batch in known else min((found for found, _ in others), default=0.0)
-    hungry = [found for found, wants in others if wants]
-    return Facts(
-        now=now, limit=limit, active=active, next_at=next_at, closed_until=closed_until, served=served,
-        least=min(hungry, default=None), hungry=len(hungry),
+def learnt(pace: Pace, ask: Ask, now: float) -> Pace:
+    """Return the pace after what a worker tells of its requests, under the settings that it has."""
+    limit, rate, cut_at = pace.limit, pace.rate, pace.cut_at
+    if pace.most != ask.most:  # the settings were changed: the share of them that is in use stays as it is
+        limit = max(1.0, limit * ask.most / pace.most)
+    if pace.per_minute != ask.per_minute:
+        rate = ask.per_minute
+    for _ in range(ask.accepted):
+        limit = min(ask.most, limit + 1 / limit)
+        if rate and ask.per_minute:
+            rate = min(ask.per_minute, rate + ask.per_minute / rate * 60.0 / RECOVERS_S)
+    # What left before the limit was cut tells nothing of the limit after it.
+    if ask.refused_at is not None and ask.refused_at > cut_at:
+        limit, rate, cut_at = max(1.0, limit / 2), max(1.0, rate / 2) if rate else None, now
+    pause_s = ask.pause_s if math.isfinite(ask.pause_s) and ask.pause_s > 0 else 0.0
+    return Pace(
+        most=ask.most, limit=limit, per_minute=ask.per_minute, rate=rate, next_at=pace.next_at if rate else 0.0,
+        closed_until=max(pace.closed_until, now + pause_s) if pause_s else pace.closed_until, cut_at=cut_at,
     )  # fmt: skip
 
 
-def end(db: Database, turn: Turn, *, accepted: bool, slower: bool, pause_s: float) -> None:
-    """Give a turn back, and learn from how it went. Runs inside a write transaction."""
-    scope = (turn.provider, turn.key_print)
-    if not math.isfinite(pause_s) or pause_s < 0:
-        pause_s = 0.0
-    if slower:
-        # What left before the limit was cut tells nothing of the limit after it.
-        db.execute(
-            "UPDATE pace SET limited = greatest(1, limited / 2),"  # noqa: S608 - ours
-            f" rate = CASE WHEN rate > 0 THEN greatest(1, rate / 2) END, cut_at = {NOW} WHERE {_SCOPE} AND cut_at < ?",
-            (*scope, turn.at),
+def shared_out(facts: Facts, ask: Ask, served: dict[str, float], hungry: frozenset[str], rate: float | None) -> Given:
+    """Choose whose turns they are, one after the other; ``number`` counts them here, ``served`` is brought up to date.
+
+    ``facts`` are those of no batch; ``served`` has all known ones and those that are asked for, ``hungry`` the ones
+    that wait elsewhere.
+    """
+    wanted, given, wait = {name: many for name, many in ask.wanted.items() if many > 0}, list[Turn](), 0.0
+    while wanted and len(given) < ask.room:
+        name = min(wanted, key=lambda each: (served[each], each))
+        others = (hungry | wanted.keys()) - {name}
+        facts = replace(
+            facts, served=served[name], least=min((served[each] for each in others), default=None), hungry=len(others)
         )
+        if wait := pause(facts):
+            break
+        given.append(Turn(len(given), name, facts.now))
+        served[name] += 1
+        wanted[name] -= 1
+        if not wanted[name]:
+            del wanted[name]
+        next_at = next_slot(facts.next_at, facts.now, rate) if rate else 0.0
+        facts = replace(facts, active=facts.active + 1, next_at=next_at)
+    return Given(tuple(given), wait)
+
+
+def give(db: Database, scope: tuple[str, str], ask: Ask, *, worker: str, lease_s: float) -> Given:
+    """Learn what a worker tells, take back what it has no more, and give it turns. Runs inside a write transaction."""
+    now, pace = _locked(db, scope, ask)
+    pace = learnt(pace, ask, now)
+    db.execute(f"DELETE FROM turn WHERE {_SCOPE} AND worker = ? AND NOT id = ANY(?)", (*scope, worker, list(ask.held)))  # noqa: S608
+    out = db.execute(
+        f"SELECT count(*) FROM turn WHERE {_SCOPE} AND EXISTS (SELECT FROM worker"  # noqa: S608 - ours
+        f" WHERE worker.id = turn.worker AND worker.seen > {NOW} - ?)",
+        (*scope, lease_s),
+    )
+    recent = (*scope, now - HUNGRY_S)
+    batches = db.execute(f"SELECT name, served FROM batch WHERE {_SCOPE} AND seen > ?", recent)  # noqa: S608 - ours
+    others = f"SELECT DISTINCT batch FROM waiting WHERE {_SCOPE} AND at > ? AND worker <> ?"  # noqa: S608 - ours
+    hungry = frozenset(row[0] for row in db.execute(others, (*recent, worker)).fetchall())
+    known: dict[str, float] = dict(batches.fetchall())
+    # Whoever comes anew, or again, has no claim to what was given while it was away.
+    least = min(known.values(), default=0.0)
+    served = {name: known.get(name, least) for name in {*known, *ask.wanted, *hungry}}
+    facts = Facts(
+        now=now, limit=pace.limit, active=out.fetchone()[0], next_at=pace.next_at, closed_until=pace.closed_until,
+        served=0.0, least=None, hungry=0,
+    )  # fmt: skip
+    found = shared_out(facts, ask, served, hungry, pace.rate)
+    if pace.rate:
+        for turn in found.turns:
+            pace = replace(pace, next_at=next_slot(pace.next_at, turn.at, pace.rate))
+    return _noted(db, scope, pace, ask, {name: served[name] for name in ask.wanted}, found, worker)
+
+
+def _locked(db: Database, scope: tuple[str, str], ask: Ask) -> tuple[float, Pace]:
+    """Lock what all workers share; return the time, and that."""
+    db.execute(
+        "INSERT INTO pace (provider, key_print, most, limited, per_minute, rate) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (provider, key_print) DO NOTHING",
+        (*scope, ask.most, ask.most, ask.per_minute, ask.per_minute),
+    )
+    names = "most, limited, per_minute, rate, next_at, closed_until, cut_at"
+    row = db.execute(f"SELECT {names} FROM pace WHERE {_SCOPE} FOR UPDATE", scope)  # noqa: S608 - ours
+    clock = db.execute(f"SELECT {NOW}")  # in a statement of its own: it is the time at which the lock was there
+    most, limit, per_minute, rate, next_at, closed_until, cut_at = row.fetchone()
+    return clock.fetchone()[0], Pace(
+        most=most, limit=limit, per_minute=per_minute, rate=rate, next_at=next_at, closed_until=closed_until,
+        cut_at=cut_at,
+    )  # fmt: skip
+
+
+def _noted(
+    db: Database, scope: tuple[str, str], pace: Pace, ask: Ask, served: Mapping[str, float], found: Given, worker: str
+) -> Given:
+    """Write down what was decided, and number the turns."""
+    db.execute(
+        "UPDATE pace SET most = ?, limited = ?, per_minute = ?, rate = ?, next_at = ?, closed_until = ?, cut_at = ?"  # noqa: S608
+        f" WHERE {_SCOPE}",
+        (pace.most, pace.limit, pace.per_minute, pace.rate, pace.next_at, pace.closed_until, pace.cut_at, *scope),
+    )
+    if served:
         db.execute(
-            f"UPDATE pace SET closed_until = greatest(closed_until, {NOW} + ?) WHERE {_SCOPE}",  # noqa: S608 - ours
-            (pause_s, *scope),
+            f"INSERT INTO batch (provider, key_print, name, served, seen) SELECT ?, ?, name, served, {NOW}"  # noqa: S608
+            " FROM unnest(?::text[], ?::double precision[]) AS b (name, served)"
+            " ON CONFLICT (provider, key_print, name) DO UPDATE SET served = excluded.served, seen = excluded.seen",
+            (*scope, list(served), list(served.values())),
         )
-    elif accepted:
+    db.execute(f"DELETE FROM waiting WHERE {_SCOPE} AND worker = ?", (*scope, worker))  # noqa: S608 - ours
+    got = [turn.batch for turn in found.turns]
+    if found.again_s:
         db.execute(
-            "UPDATE pace SET limited = least(most, limited + 1 / limited),"  # noqa: S608 - ours
-            f" rate = least(per_minute, rate + per_minute / rate * ?) WHERE {_SCOPE}",
-            (60.0 / RECOVERS_S, *scope),
+            f"INSERT INTO waiting (provider, key_print, batch, worker, at) SELECT ?, ?, name, ?, {NOW}"  # noqa: S608
+            " FROM unnest(?::text[]) AS b (name)",
+            (*scope, worker, [name for name, many in ask.wanted.items() if many > got.count(name)]),
         )
-    db.execute("DELETE FROM turn WHERE id = ?", (turn.number,))
+    if not got:
+        return found
+    rows = db.execute(
+        "INSERT INTO turn (provider, key_print, batch, worker, at) SELECT ?, ?, b, ?, at"
+        " FROM unnest(?::text[], ?::double precision[]) WITH ORDINALITY AS g (b, at, n) ORDER BY n"
+        " RETURNING id, batch, at",
+        (*scope, worker, got, [turn.at for turn in found.turns]),
+    )
+    return Given(tuple(Turn(*row) for row in rows.fetchall()), found.again_s)

@@ -64,7 +64,10 @@ CREATE TABLE turn (
 CREATE INDEX turn_of ON turn (provider, key_print);
 CREATE TABLE batch (
     provider text NOT NULL, key_print text NOT NULL, name text NOT NULL, served double precision NOT NULL,
-    seen double precision NOT NULL, hungry boolean NOT NULL, PRIMARY KEY (provider, key_print, name));
+    seen double precision NOT NULL, PRIMARY KEY (provider, key_print, name));
+CREATE TABLE waiting (
+    provider text NOT NULL, key_print text NOT NULL, batch text NOT NULL, worker text NOT NULL,
+    at double precision NOT NULL, PRIMARY KEY (provider, key_print, batch, worker));
 
 CREATE FUNCTION permit(name text, token bigint, attempted integer, born double precision) RETURNS void
 LANGUAGE plpgsql AS $$

@@ -19,11 +19,11 @@ from wan_cli.ledger import tasks
 from wan_cli.ledger.database import Database
 from wan_cli.ledger.owner import this_process
 from wan_cli.ledger.postgres import pacing, schema
-from wan_cli.ledger.postgres.pacing import Turn
 from wan_cli.ledger.postgres.schema import NOW
 from wan_cli.ledger.postgres.server import Connection
 from wan_cli.ledger.postgres.storage import Storage
 from wan_cli.ledger.store import Ledger
+from wan_cli.ledger.turns import Ask, Given, Limits
 from wan_cli.models import Cancelled, Failed, New, Task
 
 LEASE_S = 60.0
@@ -172,29 +172,20 @@ class SharedLedger(Ledger):
 
     # -- limits that all workers share
 
-    def turn(
-        self, provider: str, key_print: str, batch: str, *, most: int, per_minute: float | None = None
-    ) -> Turn | float:
-        """Take a turn to send a request with that key, or return the seconds after which to ask again.
+    @property
+    def limits(self) -> Limits:
+        """What gives out turns: the ledger itself."""
+        return self
 
-        At most ``most`` turns are out at a time and ``per_minute`` are given in any minute, over all workers; less
-        after :meth:`turn_ended` told of a 429. Of several batches (renders) that ask at once each gets as many.
-        A turn of a worker that died ends with its lease.
+    def turns(self, provider: str, key_print: str, ask: Ask) -> Given:
+        """Take turns to send requests with that key; tell how the last ones went, and give them back.
+
+        A turn of a worker that died ends with its lease. What the server forgets when it crashes is at most the last
+        second of this, for which nothing waits for its disk.
         """
-        with self._storage.writing() as db:
+        with self._storage.writing(durable=False) as db:
             self._hear(db)
-            return pacing.take(
-                db, (provider, key_print), batch, worker=self.worker, most=most, per_minute=per_minute, lease_s=LEASE_S
-            )
-
-    def turn_ended(self, turn: Turn, *, accepted: bool = False, slower: bool = False, pause_s: float = 0.0) -> None:
-        """Give a turn back. ``accepted``: a little faster; ``slower``: a 429, half as fast, none for ``pause_s``.
-
-        Of the 429s to requests that were under way at the same time only the first one halves.
-        """
-        with self._storage.writing() as db:
-            self._hear(db)
-            pacing.end(db, turn, accepted=accepted, slower=slower, pause_s=pause_s)
+            return pacing.give(db, (provider, key_print), ask, worker=self.worker, lease_s=LEASE_S)
 
     # -- ownership
 
@@ -263,7 +254,9 @@ class SharedLedger(Ledger):
         if before is None:
             for table in ("worker", "batch"):
                 db.execute(f"DELETE FROM {table} WHERE seen < {NOW} - ?", (FORGOTTEN_S,))  # noqa: S608 - ours
-            db.execute("DELETE FROM turn WHERE NOT EXISTS (SELECT FROM worker WHERE worker.id = turn.worker)")
+            for table in ("turn", "waiting"):
+                gone = f"NOT EXISTS (SELECT FROM worker WHERE worker.id = {table}.worker)"
+                db.execute(f"DELETE FROM {table} WHERE {gone}")  # noqa: S608 - ours
         values: tuple[Any, ...] = (self.worker, socket.gethostname(), self._process.pid, self._process.started)
         db.execute(
             f"INSERT INTO worker (id, host, pid, started, seen) VALUES (?, ?, ?, ?, {NOW})"  # noqa: S608 - ours
