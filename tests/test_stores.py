@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import functools
 import hashlib
 import io
+import os
+import signal
+import socket
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -208,7 +214,45 @@ def test_an_object_is_fetched_and_checked(store: Store, fox: Path) -> None:
         objects.fetch(read_address("s3://studio/owl.png"), io.BytesIO(), 10_000)
 
 
+def test_a_full_disk_is_no_fault_of_the_store(store: Store, fox: Path) -> None:
+    """Who has to make room is told where."""
+
+    class Full(io.BytesIO):
+        def write(self, _: Any) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    send(fox, "fox.png")
+    with pytest.raises(OSError, match="No space left"):
+        objects.fetch(read_address("s3://studio/fox.png"), Full(), 10_000)
+
+
 # -- faults
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
+@pytest.mark.parametrize("inside", [False, True], ids=["before buying", "in the loop"])
+def test_a_store_that_hangs_holds_nobody_up(store: Store, monkeypatch: pytest.MonkeyPatch, inside: bool) -> None:
+    """Ctrl-C is heard while a store takes a connection and says nothing."""
+    heard, late = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        connection, _ = server.accept()
+        os.kill(os.getpid(), signal.SIGINT)
+        if not heard.wait(15):
+            late.set()
+        connection.close()
+
+    look = functools.partial(objects.look, read_address("s3://studio/fox.png"))
+    ask = (lambda: asyncio.run(objects.aside(look))) if inside else look
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        thread = threading.Thread(target=hang)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            ask()
+        heard.set()
+        thread.join()
+    assert not late.is_set()
 
 
 def test_a_missing_bucket_is_told_from_a_missing_object(store: Store) -> None:

@@ -247,6 +247,24 @@ def test_a_result_that_waits_can_go_elsewhere(shop: Cli, store: Store) -> None:
     assert store.objects == {}
 
 
+def test_what_waits_is_converted_where_that_is_said_now(shop: Cli, store: Store) -> None:
+    """``wan wait --convert`` holds for a result that was made without it; what --embed comes too late for is told."""
+    for output, said, key, head in (
+        ("s3://studio/owl.jpg", "--convert", "owl.jpg", b"\xff\xd8"),
+        ("s3://studio/elk.png", "--embed", "elk.png", b"\x89PNG"),
+    ):
+        store.faults.append(Fault("PUT", 403, "AccessDenied"))
+        handle = json.loads(shop.run(*CALL, "--json").out)["tasks"][0]["handle"]
+        store.faults.clear()
+        asked = len(shop.provider.seen)
+        ran = shop.run("wait", handle, "-o", output, said)
+        assert (ran.code, ran.out) == (0, f"{output}\n"), ran.err
+        assert ("stays as it is" in ran.err) is (said == "--embed")
+        assert store.objects[key].data.startswith(head)
+        assert (len(shop.provider.seen), staged(shop)) == (asked, [])
+    whole(store, "elk.png", "owl.jpg")
+
+
 def test_a_name_that_is_taken_meanwhile(shop: Cli, store: Store) -> None:
     """Somebody's object stays, and the result has the next free name, with its sidecar."""
     handle = shop.run(*CALL, "--no-wait", "--sidecar").out.strip()
@@ -355,6 +373,7 @@ def test_wait_asks_whether_it_is_still_there(shop: Cli, store: Store) -> None:
     ran = shop.run("wait", handle)
     assert ran.code == 12
     assert "is not known" in ran.err
+    assert f"hint: wan wait {handle}\n" in ran.err  # --all leaves out what was saved once
 
 
 def test_an_idempotency_key_finds_its_object(shop: Cli, store: Store) -> None:
@@ -443,6 +462,7 @@ def test_a_reference_is_read_from_a_store(shop: Cli, store: Store) -> None:
     reads = [one for one in store.seen if one.method == "GET" and one.path.endswith("logo.png")]
     assert shop.run(*call).code == 0
     assert [one for one in store.seen if one.method == "GET" and one.path.endswith("logo.png")] == reads
+    (shop.root / "state" / "fetched" / ".0123456789ab.part").write_bytes(data)  # of a process that was killed
     shop.clock.now += 100 * 86_400 + 10 * 365 * 86_400
     assert shop.run("status", "--prune", "1d").code == 0
     assert list((shop.root / "state" / "fetched").iterdir()) == []

@@ -15,7 +15,7 @@ from wan_cli.cli.outcome import removed
 from wan_cli.cli.storing import aimed, check_objects, refuse_showing
 from wan_cli.errors import ConfigInvalid, UsageError
 from wan_cli.media import EXTENSIONS, film
-from wan_cli.models import Saved, Target, Task
+from wan_cli.models import Done, Saved, Target, Task
 from wan_cli.stores import is_address, places, read_address
 from wan_cli.targets import check_targets
 
@@ -83,6 +83,8 @@ def _embedded(app: App, task: Task, target: Target, options: Collecting | Decidi
     why = kept if isinstance(task.state, Saved) else video if task.job.makes == "video" else ""
     if why:
         app.streams.say(f"warning: --embed: {why}")
+    elif isinstance(task.state, Done) and task.state.files and not target.embed:
+        app.streams.say(f"warning: --embed: what is already here of {task.name} stays as it is")
     return not why
 
 

@@ -173,10 +173,12 @@ def readable(word: str) -> Address:
 def forget_fetched(app: App, before: float) -> None:
     """Remove the copies that were last used before a time (seconds since the epoch); one that stays harms nothing."""
     with suppress(OSError):
-        for path in (app.state / "fetched").glob("*/*"):
+        top = app.state / "fetched"
+        for path in [*top.glob("*/*"), *top.glob(".*.part")]:  # and what a process left that was killed
             if path.stat().st_mtime < before:
                 path.unlink()
-                path.parent.rmdir()
+                if path.parent != top and not any(path.parent.iterdir()):
+                    path.parent.rmdir()
 
 
 def _copy(top: Path, sha256: str, address: Address) -> Path:

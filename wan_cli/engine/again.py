@@ -33,8 +33,12 @@ def reopened(task: Task, *, anew: bool = False, ask_stores: bool = True) -> Task
     """
     if not isinstance(task.state, Saved) or task.task_id is None:
         return task
-    if not anew and all(_settled(file, ask_stores=ask_stores) for file in task.state.files):
-        return task
+    try:
+        if not anew and all(_settled(file, ask_stores=ask_stores) for file in task.state.files):
+            return task
+    except WriteFailed as error:
+        error.hint = task.command("wait")
+        raise
     return _again(task, task.task_id)
 
 

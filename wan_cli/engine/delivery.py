@@ -160,7 +160,9 @@ class _Desk:
             if known.path:  # a process that ended between the two names of its file left the first
                 self.engine.leftovers.sweep(Path(known.path).parent, self.task.id, known.index)
             return True
-        return await asyncio.to_thread(is_whole, known)
+        from wan_cli.stores.objects import aside as asked
+
+        return await asked(partial(is_whole, known))
 
     async def _bring(self, index: int, output: Output, here: Path | None) -> _Fetched:
         task = self.task

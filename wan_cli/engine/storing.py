@@ -7,20 +7,20 @@ put again, under the same name, where the same content counts as put. Nothing is
 
 from __future__ import annotations
 
-import asyncio
 import io
 import itertools
 import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wan_cli.engine.sidecar import sidecar_path, write_sidecar
 from wan_cli.errors import WanError, WriteFailed
 from wan_cli.intake import digest_of, open_regular
-from wan_cli.media import film
+from wan_cli.media import film, mime_of_extension
 from wan_cli.models import File, Target, Task, TaskChanged
 from wan_cli.stores import Address, StoreFault, is_address
 from wan_cli.stores.places import address_of, local_template
@@ -52,8 +52,14 @@ def in_store(task: Task) -> bool:
 
 
 def waiting(engine: Engine, task: Task, file: File | None) -> Path | None:
-    """Return where a result waits for a store, whole, that it is not to be put into any more; else ``None``."""
-    if file is None or file.path is None or in_store(task) or is_address(file.path):
+    """Return where a result waits for a store, whole, that is not to be put as it is; else ``None``.
+
+    It goes to this machine now, or is to be converted.
+    """
+    if file is None or file.path is None or is_address(file.path):
+        return None
+    wanted = mime_of_extension(task.target.template or "") if task.target.convert else None
+    if in_store(task) and (not wanted or wanted == file.mime):
         return None
     path = Path(file.path)
     return path if path.is_relative_to(folder(engine, task)) and digest_of(path) == file.sha256 else None
@@ -136,21 +142,21 @@ def _candidates(address: Address) -> Iterator[Address]:
 
 async def _may_replace(address: Address, target: Target) -> bool:
     """Tell whether what is there may go: one that was changed while its successor was made stays."""
-    from wan_cli.stores.objects import digest
+    from wan_cli.stores.objects import aside, digest
 
     if target.replaces is None or not target.overwrite:
         return target.overwrite
-    return await asyncio.to_thread(digest, address) in target.replaces
+    return await aside(partial(digest, address)) in target.replaces
 
 
 async def _sidecar(public: Task, file: File, here: Path, real: Address) -> list[str]:
     """Put how it was made beside it; an older sidecar is replaced, what is none is left."""
-    from wan_cli.stores.objects import put
+    from wan_cli.stores.objects import aside, put
 
     write_sidecar(public, replace(file, path=str(here)), here)
     said, beside = sidecar_path(here), real.beside(f"{real.name}.json")
     overwrite = public.target.overwrite and public.target.replaces is None
-    overwrite = overwrite or await asyncio.to_thread(is_sidecar, beside)
+    overwrite = overwrite or await aside(partial(is_sidecar, beside))
     try:
         digest = digest_of(said) or ""
         await put(beside, said, sha256=digest, mime="application/json", overwrite=overwrite)

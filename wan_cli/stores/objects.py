@@ -11,12 +11,14 @@ import functools
 import hashlib
 import mmap
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 from urllib.parse import urlsplit
 
 from wan_cli.dataclass import dataclass
@@ -33,6 +35,8 @@ CHUNK = 8 * 1024 * 1024
 _RETRIES = 3
 _PATIENCE_S = 30
 _CONNECT_S = 10
+_ANSWER_S = 20
+"""What a question may take that moves no file; a store that hangs is asked twice."""
 _SLOWEST = 64 * 1024
 """Bytes a second below which a transfer is given up; it has two minutes beside that."""
 _ENDPOINTS = {
@@ -41,6 +45,7 @@ _ENDPOINTS = {
     "gs": ("GOOGLE_BASE_URL",),
 }
 """Variables that name another server than the store's own."""
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +63,12 @@ def require(what: str) -> None:
 
 
 @functools.cache
-def _opened(scheme: str, bucket: str, size: int = 0) -> Any:
+def _opened(scheme: str, bucket: str, size: int | None) -> Any:
     from obstore.store import from_url
 
     client: dict[str, Any] = {
-        "connect_timeout": timedelta(seconds=_CONNECT_S), "timeout": timedelta(seconds=120 + size // _SLOWEST),
+        "connect_timeout": timedelta(seconds=_CONNECT_S),
+        "timeout": timedelta(seconds=_ANSWER_S if size is None else 120 + size // _SLOWEST),
     }  # fmt: skip
     named = next((value for name in _ENDPOINTS[scheme] if (value := os.environ.get(name))), "")
     if named.startswith("http://") and urlsplit(named).hostname in ("localhost", "127.0.0.1", "::1"):
@@ -75,9 +81,35 @@ def _opened(scheme: str, bucket: str, size: int = 0) -> Any:
         )  # type: ignore[call-overload]  # fmt: skip
 
 
-def _store(address: Address, size: int = 0) -> Any:
+def _store(address: Address, size: int | None = None) -> Any:
     """Return obstore's store; for a transfer one whose patience goes with the size, in steps of 16 MB."""
-    return _opened(address.scheme, address.bucket, (size >> 24) << 24)
+    return _opened(address.scheme, address.bucket, None if size is None else (size >> 24) << 24)
+
+
+async def aside(ask: Callable[[], _Answer]) -> _Answer:
+    """Ask a store while the loop goes on; a process that is to end waits for no answer."""
+    import asyncio
+
+    return await asyncio.wrap_future(_begun(ask))
+
+
+def _heard(ask: Callable[[], _Answer]) -> _Answer:
+    """Ask from another thread than the main one: while obstore waits for a store no Ctrl-C is heard in its own."""
+    return _begun(ask).result() if threading.current_thread() is threading.main_thread() else ask()
+
+
+def _begun(ask: Callable[[], _Answer]) -> Future[_Answer]:
+    answer: Future[_Answer] = Future()
+    answer.set_running_or_notify_cancel()  # from here on nobody can cancel it under its thread
+
+    def work() -> None:
+        try:
+            answer.set_result(ask())
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            answer.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return answer
 
 
 def forget() -> None:
@@ -98,7 +130,7 @@ def look(address: Address) -> Found | None:
     for options in ({"head": True}, {}):
         try:
             with translated():
-                got = obstore.get(store, address.key, options=options)
+                got = _heard(functools.partial(obstore.get, store, address.key, options=options))
         except StoreFault as fault:
             if fault.kind != "absent":
                 raise
@@ -113,7 +145,8 @@ def listed(folder: Address) -> dict[str, tuple[str, int]]:
 
     start, found = len(folder.key), dict[str, tuple[str, int]]()
     with translated():
-        for page in obstore.list(_store(folder), prefix=folder.key or None):
+        pages = iter(obstore.list(_store(folder), prefix=folder.key or None))
+        while page := _heard(functools.partial(next, pages, None)):
             found |= {one["path"][start:]: (str(one["e_tag"]), one["size"]) for one in page}
     return found
 
@@ -129,7 +162,8 @@ def digest(address: Address) -> str | None:
 def fetch(address: Address, out: IO[bytes], most: int) -> str:
     """Write an object to a file, piece by piece, and return its sha256.
 
-    Raises ``StoreFault``, also for one that is larger than ``most`` bytes or is not what its metadata say.
+    Raises ``StoreFault``, also for one that is larger than ``most`` bytes or is not what its metadata say; ``OSError``
+    where it cannot be written.
     """
     found = look(address)
     if found is None:
@@ -147,12 +181,17 @@ def _read(address: Address, size: int, out: IO[bytes] | None) -> str:
 
     seen, number = hashlib.sha256(), 0
     with translated():
-        for piece in obstore.get(_store(address, size), address.key).stream():
-            view = memoryview(piece)
-            seen.update(view)
-            number += len(view)
-            if out is not None:
-                out.write(view)
+        pieces = iter(_heard(functools.partial(obstore.get, _store(address, size), address.key)).stream())
+    while True:
+        with translated():
+            piece = _heard(functools.partial(next, pieces, None))
+        if piece is None:
+            break
+        view = memoryview(piece)
+        seen.update(view)
+        number += len(view)
+        if out is not None:  # what this disk does not take is no fault of the store
+            out.write(view)
     if number != size:
         raise StoreFault("unreachable", f"{number:,} of {size:,} bytes came")
     return seen.hexdigest()
@@ -165,8 +204,6 @@ async def put(address: Address, path: Path, *, sha256: str, mime: str, overwrite
     file's bytes mapped and not read into memory; else a large one goes in parts. Either way the memory that it takes
     does not grow with the file. A name that is taken by the same content counts as put.
     """
-    import asyncio
-
     try:
         with open_regular(path) as file, translated():
             size = os.fstat(file.fileno()).st_size
@@ -174,10 +211,10 @@ async def put(address: Address, path: Path, *, sha256: str, mime: str, overwrite
     except StoreFault as fault:  # an answer that was lost on the way was asked for again, and met its own object
         if fault.kind != "taken":
             raise
-        if await asyncio.to_thread(digest, address) != sha256:
+        if await aside(functools.partial(digest, address)) != sha256:
             raise
         return
-    found = await asyncio.to_thread(look, address)
+    found = await aside(functools.partial(look, address))
     if found is None or found.size != size or found.sha256 not in (None, sha256):
         raise StoreFault("failed", "the store took it, and has something else there now")
 

@@ -130,7 +130,7 @@ def _call(app: App, name: str, options: Rendering) -> Call:
         check_home(manifest, lock.entries)
     return Call(
         app=app, options=options, manifest=manifest, lock=lock, wanted=wanted, places=places,
-        sight=sight_of(manifest, _memory(app, path), int(app.now() * 1e9)),
+        sight=sight_of(manifest, _memory(app, path), int(app.now() * 1e9), inputs_only=options.inputs_only),
         place=None if app.queue is None else identify(manifest, make=not options.plan),
     )  # fmt: skip
 

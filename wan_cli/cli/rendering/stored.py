@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from wan_cli.render.plan import Plan
     from wan_cli.render.sight import Sight
 
-_HERE_ONLY = ("accept", "prune", "count")
+_HERE_ONLY = ("prune", "count")
 _PLAIN = re.compile(r"\w+://[\w./=+-]+")
 _PICTURES = (".html", ".htm")
 
@@ -51,11 +51,14 @@ def home_of(options: Rendering) -> str:
     return home if home.endswith("/") else f"{home}/"
 
 
-def sight_of(manifest: Manifest, memory: Path, now_ns: int) -> Sight:
-    """Return what looks at the outputs: on this machine, or in the store. Raises ``WanError``."""
+def sight_of(manifest: Manifest, memory: Path, now_ns: int, *, inputs_only: bool = False) -> Sight:
+    """Return what looks at the outputs: on this machine, or in the store. Raises ``WanError``.
+
+    With ``inputs_only`` nobody looks at them, and no store is asked.
+    """
     from wan_cli.render.sight import Sight
 
-    if not manifest.home:
+    if not manifest.home or inputs_only:
         return Sight(manifest.root, memory, now_ns)
     from wan_cli.render.afar import StoreSight
     from wan_cli.stores.objects import require

@@ -38,7 +38,7 @@ def tidy(
     gone: list[str] = []
     with lock:
         if options.accept:
-            accepted = _accepted(app, lock, sight, options.accept, planned())
+            accepted = _accepted(app, manifest, lock, sight, options.accept, planned())
         if options.prune:
             gone = _pruned(app, manifest, lock, sight, options.only or ("*",))
     for name in accepted:
@@ -52,7 +52,9 @@ def tidy(
     return 0
 
 
-def _accepted(app: App, lock: Lock, sight: Sight, globs: Sequence[str], planned: Plan) -> list[str]:
+def _accepted(
+    app: App, manifest: Manifest, lock: Lock, sight: Sight, globs: Sequence[str], planned: Plan
+) -> list[str]:  # fmt: skip
     """Record the files of the named assets as they are on disk, as if they had been delivered so.
 
     An asset is named by its id or by the path of one of its files.
@@ -68,7 +70,7 @@ def _accepted(app: App, lock: Lock, sight: Sight, globs: Sequence[str], planned:
             continue
         if item.status == "open":
             app.talk(f"{item.asset.id}: left as it is, for a purchase of it is under way")
-        elif files := _files(item, sight):
+        elif files := _files(item, sight, manifest.home):
             entry = item.entry or Entry()
             inputs = {name: done.get(name, digest) for name, digest in item.inputs.items()}
             fresh = replace(
@@ -86,12 +88,14 @@ def _is_named(item: Item, glob: str) -> bool:
     return any(fnmatchcase(name, glob) for name in (item.asset.id, *paths))
 
 
-def _files(item: Item, sight: Sight) -> tuple[Made, ...]:
+def _files(item: Item, sight: Sight, home: str) -> tuple[Made, ...]:
     """Return the files of an asset as they are: those that nobody knows where they stand, else those of the lock."""
     known = [made.path for made in item.entry.files] if item.entry else []
     paths = item.edited if set(item.edited) - set(known) else known
     seen = [(path, sight.file(path)) for path in paths]
-    return tuple(Made(path=path, sha256=found.sha256, bytes=found.size) for path, found in seen if found)
+    return tuple(
+        Made(path=path, sha256=found.sha256, bytes=found.size, store=home) for path, found in seen if found
+    )  # fmt: skip
 
 
 def _pruned(app: App, manifest: Manifest, lock: Lock, sight: Sight, only: Sequence[str]) -> list[str]:
