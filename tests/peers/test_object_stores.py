@@ -15,13 +15,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from support_installing import from_npm, from_pypi, program, script
+from support_installing import from_npm, from_pypi, large, program, script
 from support_peers import Peer
 from support_processes import Machine
 
 from wan_cli.stores import StoreFault, objects, read_address
 
-pytestmark = pytest.mark.peers
+pytestmark = [pytest.mark.peers, large("what serves the stores")]
 
 AZURITE = "3.35.0"
 ACCOUNT = "devstoreaccount1"
