@@ -143,9 +143,9 @@ class Machine:
         """Run ``wan argv`` to its end."""
         return self.end(self.start(*argv, **how))
 
-    def end(self, process: subprocess.Popen[bytes]) -> Ended:
+    def end(self, process: subprocess.Popen[bytes], patience: float = PATIENCE_S) -> Ended:
         """Wait for a process and return what it left; nothing may hold a key."""
-        out, err = process.communicate(timeout=PATIENCE_S)
+        out, err = process.communicate(timeout=patience)
         for key in CANARIES:
             assert key.encode() not in (out or b"") + (err or b"")
         return Ended(process.returncode, (out or b"").decode(), (err or b"").decode())

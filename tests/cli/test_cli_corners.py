@@ -7,12 +7,14 @@ import io
 import os
 import signal
 import time
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from support_cli import Cli, Run, picture
 from support_provider import Say, Seen
 
+from wan_cli.cli import run
 from wan_cli.cli.main import main
 
 RV = ("generate", "a fox", "-p", "rivya")
@@ -203,3 +205,29 @@ def test_without_download_the_state_is_told_truly(live: Cli) -> None:
     assert ran.task["charged"] == "yes"
     assert live.run("wait", "rivya:task_1").code == 0
     assert len(live.files()) == 1
+
+
+def test_a_signal_that_comes_twice_at_once_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM told to a process and then to its group gives nothing up; a later one, another one and Ctrl-C do."""
+    taken: list[float] = []
+    clock = [100.0]
+    monkeypatch.setattr(run.time, "monotonic", lambda: clock[0])
+    engine: Any = SimpleNamespace(interrupt=lambda *, grace: taken.append(grace))
+
+    def told(*signals: tuple[str, float]) -> int:
+        handlers: dict[int, Any] = {}
+        loop = SimpleNamespace(add_signal_handler=lambda number, take, *args: handlers.update({number: (take, args)}))
+        monkeypatch.setattr(run.asyncio, "get_running_loop", lambda: loop)
+        session: Any = run.Session(app=cast("Any", None))
+        session._listen(engine)
+        taken.clear()
+        for name, later in signals:
+            clock[0] += later
+            take, args = handlers[int(getattr(signal, name))]
+            take(*args)
+        return len(taken)
+
+    assert told(("SIGTERM", 0), ("SIGTERM", 0.5)) == 1
+    assert told(("SIGTERM", 0), ("SIGTERM", 1.5)) == 2
+    assert told(("SIGTERM", 0), ("SIGHUP", 0.1)) == 2
+    assert told(("SIGINT", 0), ("SIGINT", 0.1)) == 2

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support_processes import Ended, Machine, SlowProvider, until
+from support_processes import PATIENCE_S, Ended, Machine, SlowProvider, until
 
 if TYPE_CHECKING:
     from support_postgres import PostgresServer
@@ -53,7 +53,7 @@ class Crew:
         return self.start("render", "assets.jsonl", *more)
 
     def end(self, process: subprocess.Popen[bytes]) -> Ended:
-        return self.machine.end(process)
+        return self.machine.end(process, 3 * PATIENCE_S)  # a worker that lost something tries again after seconds
 
     def line(self) -> int:
         """Return how many tasks are in line."""

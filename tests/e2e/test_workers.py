@@ -93,13 +93,20 @@ def kubernetes() -> tuple[Container, int, Container]:
 
 
 @pytest.mark.parametrize("recipe", [compose, kubernetes])
-def test_the_recipes_for_workers(recipe: Any, postgres: PostgresServer, tmp_path: Path) -> None:
-    """Each asset is bought once and is there; a worker that is asked to end in the middle ends well, and in time."""
+def test_recipes_for_workers_give_time_and_keys(recipe: Any) -> None:
+    """A worker has more time to end than it takes, all have what they need, and both recipes run the same commands."""
     from wan_cli.cli.queued.worker import GRACE_S
 
-    worker, replicas, render = recipe()
+    worker, _, render = recipe()
     assert worker.grace_s > GRACE_S["SIGTERM"]
     assert {"WAN_QUEUE", "RIVYA_API_KEY"} <= worker.env & render.env
+    usual, _, usual_render = compose()
+    assert (worker.args[: len(usual.args)], render.args) == (usual.args, usual_render.args)
+
+
+def test_the_recipes_for_workers(postgres: PostgresServer, tmp_path: Path) -> None:
+    """Each asset is bought once and is there; a worker that is asked to end in the middle ends well, and in time."""
+    worker, replicas, render = compose()
     folder = tmp_path / "work"
     folder.mkdir()
     (folder / "assets.toml").write_text(MANIFEST, encoding="utf-8")

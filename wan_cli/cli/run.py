@@ -36,6 +36,8 @@ __all__ = ["GRACE_S", "Session", "seconds"]
 
 GRACE_S = {"SIGINT": 60.0, "SIGTERM": 5.0, "SIGHUP": 5.0}
 """Seconds a purchase under way may still take after a signal (reliability.md P06, P08: CI kills soon after)."""
+TWICE_S = 1.0
+"""Seconds within which SIGTERM or SIGHUP once more is the same one: timeout(1) tells its child, and then the group."""
 
 
 @dataclass(kw_only=True)
@@ -117,10 +119,15 @@ class Session:
 
     def _listen(self, engine: Engine) -> None:
         """First signal: stop waiting, but let a purchase under way finish. Second: give that up too."""
-        loop = asyncio.get_running_loop()
+        loop, first = asyncio.get_running_loop(), 0.0
 
         def take(number: int) -> None:
-            self.signal = self.signal or number
+            nonlocal first
+            now = time.monotonic()
+            if number == self.signal != signal.SIGINT and now - first < TWICE_S:
+                return
+            if self.signal is None:
+                self.signal, first = number, now
             finishing = engine.interrupt(grace=self.grace[signal.Signals(number).name])
             if finishing:
                 self.app.streams.say("finishing the submit so that it is not lost; press Ctrl-C again to give it up")

@@ -23,7 +23,14 @@ def turn_to(app: App, url: str, *, sandbox: bool) -> None:
     """Let a command be about the ledger at ``url``. Raises ``UsageError`` beside the sandbox."""
     if sandbox:
         raise UsageError("--queue and --sandbox exclude each other: each has a ledger of its own", hint="wan --help")
+    check_address(url)
     app.queue = url
+
+
+def check_address(url: str | None) -> None:
+    """Refuse ``--queue ""``: a variable that is not set must not turn a command to this machine alone."""
+    if url is not None and not url.strip():
+        raise UsageError("--queue is empty", hint="--queue postgresql://HOST/DATABASE: is its variable set?")
 
 
 def ready(app: App) -> SharedLedger:

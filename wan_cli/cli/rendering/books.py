@@ -106,6 +106,8 @@ class Books:
     scope: str = ""
     """Whose purchases these are in the ledger: the lock's path, or what the manifest is called in a queue."""
     purchases: dict[str, Purchase] = field(default_factory=dict)
+    unsent: Mapping[str, Sequence[Flight]] = field(default_factory=dict)
+    """What the lock had of purchases that were never sent (:func:`follow_ledger`), by asset: a queue may have them."""
     _paths: Counter[str] | None = None
 
     def __post_init__(self) -> None:
@@ -188,13 +190,15 @@ def scope_of(lock: Path) -> str:
 
 def follow_ledger(
     lock: Lock, ledger: Callable[[], Ledger], *, held: bool, only: Collection[str] | None = None, scope: str = ""
-) -> None:  # fmt: skip
+) -> dict[str, list[Flight]]:  # fmt: skip
     """Drop from the lock what the ledger of this machine knows to have ended without a result, or never began.
 
     A person may have decided about a purchase in doubt (``wan recover``); and a run that was killed between its two
     books has written the lock's line of a purchase that was never sent. Without ``held`` only memory is changed.
     ``only`` are the assets of a part of several: what another part is just about to send is not this one's to drop.
+    Returns what was dropped because it was never sent, by asset.
     """
+    unsent: dict[str, list[Flight]] = {}
     for name, entry in list(lock.entries.items()):
         if not entry.open or (only is not None and name not in only):
             continue
@@ -208,12 +212,15 @@ def follow_ledger(
                 tried = max(tried, flight.take)
             elif not unbought(task) or flight.task:
                 kept.append(flight)
+            else:
+                unsent.setdefault(name, []).append(flight)
         if len(kept) < len(entry.open):
             fresh = replace(entry, open=tuple(kept), tried=tried)
             if held:
                 lock.put(name, None if fresh == Entry() else fresh)
             else:
                 lock.entries[name] = fresh
+    return unsent
 
 
 def is_same(flight: Flight, task: Task) -> bool:

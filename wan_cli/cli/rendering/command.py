@@ -140,7 +140,7 @@ def _rendered(call: Call) -> int:
     app, options, manifest = call.app, call.options, call.manifest
     mine = chosen(manifest, call.wanted) if call.wanted.shard else None
     held = not options.plan and call.place is None  # what is queued may be made before this run comes to it again
-    follow_ledger(call.lock, lambda: app.ledger, held=held, only=mine, scope=call.scope)
+    unsent = follow_ledger(call.lock, lambda: app.ledger, held=held, only=mine, scope=call.scope)
     planned = call.plan()
     reader = Reader(app=app, manifest=manifest, tell=_once(app.talk), used=_used(manifest))
     if options.count is not None:
@@ -160,7 +160,7 @@ def _rendered(call: Call) -> int:
         planned = move(planned, manifest.root, call.lock, call.sight)
     elif moved(manifest, planned, call.lock, call.sight):
         planned = call.plan()
-    return _run(call, planned, reader, quotes, lines)
+    return _run(call, planned, reader, quotes, lines, Books(lock=call.lock, scope=call.scope, unsent=unsent))
 
 
 def lock_path(manifest: Path, *, sandbox: bool) -> Path:
@@ -259,10 +259,10 @@ def _provider(item: Item, quotes: Mapping[str, Quote]) -> str:
 
 
 def _run(
-    call: Call, planned: Plan, reader: Reader, quotes: Mapping[str, Quote], lines: Sequence[spend.Line]
+    call: Call, planned: Plan, reader: Reader, quotes: Mapping[str, Quote], lines: Sequence[spend.Line], books: Books
 ) -> int:  # fmt: skip
-    app, options, manifest, lock = call.app, call.options, call.manifest, call.lock
-    session, limit, books = session_of(call), limit_of(call), Books(lock=lock, scope=call.scope)
+    app, options, manifest = call.app, call.options, call.manifest
+    session, limit = session_of(call), limit_of(call)
     session.load = telling.workload(app, manifest, planned, lines, books.asset_of)
     results: dict[str, Result] = {}
     before = telling.pictures_before(manifest, planned.of("stale"), options.report or ())
@@ -289,7 +289,7 @@ def _run(
         if place is None:
             await run.all()
         else:
-            async with lined(app, manifest, place, engine, books, works.hold_back) as works.engine:
+            async with lined(app, manifest, place, engine, books, works.hold_back, planned.items) as works.engine:
                 await run.all()
         return []
 

@@ -10,14 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from wan_cli.cli.outcome import there
+from wan_cli.cli.queued.standing import check_address
 from wan_cli.cli.queued.watch import Watch
+from wan_cli.cli.rendering.books import Purchase, ledger_task
 from wan_cli.cli.rendering.flags import queue_faults
 from wan_cli.dataclass import dataclass, fields, replace
 from wan_cli.engine import Engine
+from wan_cli.engine.decide import call_off
 from wan_cli.engine.signals import Stopped
 from wan_cli.engine.submit import failed
 from wan_cli.errors import ConfigInvalid, StateUnusable, UsageError, WanError
+from wan_cli.lock import Entry
 from wan_cli.models import Saved, Task, TaskChanged
+from wan_cli.render.plan import MAKES
 
 if TYPE_CHECKING:
     from wan_cli.cli.commands.render import Rendering
@@ -27,7 +32,9 @@ if TYPE_CHECKING:
     from wan_cli.ledger import Ledger
     from wan_cli.ledger.postgres.roster import Place
     from wan_cli.ledger.postgres.shared import SharedLedger
+    from wan_cli.lock import Flight
     from wan_cli.manifest import Manifest
+    from wan_cli.render.plan import Item
 
 IN_LINE = 4096
 """Assets of a provider in the line or in the works at a time where nobody says: several workers' hands full."""
@@ -40,6 +47,7 @@ def queue_of(app: App, options: Rendering) -> str | None:
 
     Where only ``WAN_QUEUE`` names it, a call that makes nothing for others goes without.
     """
+    check_address(options.queue)
     typed = any(word.partition("=")[0] == "--queue" for word in app.words)
     if not typed and (app.sandbox or options.check or options.accept or options.prune):
         return None
@@ -156,18 +164,51 @@ def withdraw(ledger: Ledger, task: Task, why: WanError | None) -> None:
         ledger.release(task.id)
 
 
+def called_off(ledger: Ledger, books: Books, asset: str, request: str | None, now: float) -> tuple[Flight, ...]:
+    """Cancel what waits in the queue for an asset as it was before; return what workers have begun of it meanwhile.
+
+    ``request`` is what the manifest asks for now, ``None`` where it has no such asset any more. What was begun is in
+    the lock again, so that it is collected. Raises ``StateUnusable``.
+    """
+    begun = []
+    for flight in books.unsent.get(asset, ()):
+        task = ledger_task(ledger, books.scope, Purchase.of(asset, flight), flight.item)
+        if flight.request == request or task is None or task.state.kind in ("failed", "cancelled"):
+            continue
+        try:
+            call_off(ledger, task, now)
+        except UsageError:  # a worker has it
+            begun.append(flight)
+    if begun or request is None:
+        entry = books.lock.entries.get(asset) or Entry()
+        fresh = replace(entry, open=(*entry.open, *begun))
+        books.lock.put(asset, None if fresh == Entry() else fresh)
+    return tuple(begun)
+
+
 @contextlib.asynccontextmanager
 async def lined(
     app: App, manifest: Manifest, place: Place, engine: Engine, books: Books,
-    hold_back: Callable[[Task], WanError | None],
+    hold_back: Callable[[Task], WanError | None], items: Sequence[Item] = (),
 ) -> AsyncIterator[Engine]:  # fmt: skip
-    """Give an engine whose tasks are made by the workers of the queue."""
+    """Give an engine whose tasks are made by the workers of the queue: ``items`` are those of the run.
+
+    Raises ``UsageError`` for what workers cannot read, before anything of the run is queued.
+    """
     from wan_cli.ledger.postgres.line import Line
     from wan_cli.ledger.postgres.roster import Roster
 
+    for asset in (item.asset for item in items if manifest.home and item.status in MAKES and item.asset.needs):
+        raise UsageError(
+            f"{manifest.where(asset)}: {asset.id} uses @{asset.needs[0]}, whose result -o puts into a store: a queue's "
+            "workers read references from the manifest's folder alone",
+            hint=f"leave -o out, or --queue; or add --only for what uses no other asset (not {asset.id})",
+        )
     ledger = cast("SharedLedger", app.ledger)
     roster = Roster(ledger)
     roster.enter(place)
+    for name in books.unsent.keys() - manifest.assets.keys():
+        called_off(ledger, books, name, None, app.now())
 
     def note(tasks: Sequence[Task]) -> None:
         with books.lock.together():

@@ -13,6 +13,7 @@ from wan_cli.cli.outcome import Wish, deciding, task_outcome
 from wan_cli.cli.rendering.books import Books, Purchase, next_take, unbought
 from wan_cli.cli.rendering.closing import made_files, told
 from wan_cli.cli.rendering.endings import unfinished
+from wan_cli.cli.rendering.lined import called_off
 from wan_cli.cli.rendering.resuming import Resuming, sorted_out
 from wan_cli.cli.rendering.standing import clear, replaceable
 from wan_cli.cli.rendering.stored import template_of
@@ -63,8 +64,11 @@ class Works:
             if item.status in ("current", "edited", "moved"):
                 return Result(ending=item.status)
             entry = self.books.lock.entries.get(item.asset.id)
-            if entry is not None and entry.open:
-                return await self._resumed(item, entry.open, may_buy=may_buy)
+            flights = entry.open if entry else ()
+            if self.shared and not flights:
+                flights = called_off(self.app.ledger, self.books, item.asset.id, item.asset.request, self.app.now())
+            if flights:
+                return await self._resumed(item, flights, may_buy=may_buy)
             return await self._made(item, may_buy=may_buy)
         except WanError as error:
             return Result(ending="failed", error=error)
