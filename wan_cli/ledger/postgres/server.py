@@ -47,7 +47,7 @@ _OURS = "WAN"
 """How the SQLSTATEs of our own refusals begin (``schema.py``); what they say is for the user as it is."""
 _DENIED = frozenset({"42501", "25006"})
 """No permission, and read-only."""
-_FINAL = re.compile(r"authentication|password|does not exist|pg_hba|permission denied|certificate|SSL")
+_FINAL = re.compile(r"authentication|password|does not exist|pg_hba|permission denied|certificate|SSL|read-only")
 """What libpq says (in words alone) where asking again is of no use."""
 
 
