@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from wan_cli.errors import ConfigInvalid, StateUnusable, UsageError
+from wan_cli.extras import install
 from wan_cli.ledger import Ledger
 from wan_cli.models import Done, File, Job, New, Pending, Saved, Sending, State, Target, Task, Unknown
 
@@ -508,7 +509,7 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(ConfigInvalid) as caught:
         Ledger.open_url("postgresql://h/d")
-    assert (caught.value.exit_code, caught.value.hint) == (3, "pip install 'wan-cli[distributed]'")
+    assert (caught.value.exit_code, caught.value.hint) == (3, install("distributed"))
 
 
 def test_a_lock_that_another_holds_for_long(one: SharedLedger, two: SharedLedger, postgres: PostgresServer) -> None:

@@ -6,7 +6,7 @@ name would bring theirs to whoever runs ``wan`` from a checkout or a single file
 
 REQUIREMENTS = {
     "sandbox": "uvicorn>=0.34", "video": "av>=15", "keyring": "keyring>=25.5", "yaml": "ruamel.yaml>=0.18.6",
-    "s3": "obstore>=0.6",
+    "s3": "obstore>=0.6", "distributed": "procrastinate>=3.2' 'psycopg[binary]>=3.2",
 }  # fmt: skip
 """As ``pyproject.toml`` has them."""
 

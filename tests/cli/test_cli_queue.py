@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -277,8 +280,21 @@ def test_without_the_extra(queue: Queue, module: str, monkeypatch: pytest.Monkey
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, module, None)
     for ran in (queue.render(), queue.work()):
-        assert (ran.code, "wan-cli[distributed]" in ran.err) == (3, True), ran.err
+        assert (ran.code, "psycopg[binary]" in ran.err) == (3, True), ran.err
     assert queue.provider.seen == []
+
+
+@pytest.mark.parametrize("command", ["render m.jsonl", "worker", "status", "recover"])
+def test_a_process_without_the_extra(command: str, tmp_path: Path) -> None:
+    """A process that never had the libraries says so as well, before it needs anything of them."""
+    (tmp_path / "m.jsonl").write_text('{"id": "fox", "prompt": "a fox", "provider": "rivya"}\n', encoding="utf-8")
+    script = "import sys; sys.modules['psycopg'] = None; from wan_cli.__main__ import run; run()"
+    ran = subprocess.run(
+        [sys.executable, "-c", script, *command.split(), "--queue", "postgresql://h/d"], cwd=tmp_path, check=False,
+        env={**os.environ, "HOME": str(tmp_path), "WAN_STATE_DIR": str(tmp_path), "RIVYA_API_KEY": "k"},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (ran.returncode, "psycopg[binary]" in ran.stderr) == (3, True), ran.stderr
 
 
 def test_a_copy_of_a_manifests_folder(queue: Queue) -> None:

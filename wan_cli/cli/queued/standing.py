@@ -23,14 +23,22 @@ def turn_to(app: App, url: str, *, sandbox: bool) -> None:
     """Let a command be about the ledger at ``url``. Raises ``UsageError`` beside the sandbox."""
     if sandbox:
         raise UsageError("--queue and --sandbox exclude each other: each has a ledger of its own", hint="wan --help")
-    check_address(url)
-    app.queue = url
+    app.queue = address_of(url)
 
 
-def check_address(url: str | None) -> None:
-    """Refuse ``--queue ""``: a variable that is not set must not turn a command to this machine alone."""
+def address_of(url: str | None, other: str | None = None) -> str | None:
+    """Return the queue's address: ``url``, else ``other``; ``None`` where there is neither.
+
+    Raises ``UsageError`` for ``--queue ""``, since a variable that is not set must not turn a command to this machine
+    alone, and ``ConfigInvalid`` without the extra.
+    """
     if url is not None and not url.strip():
         raise UsageError("--queue is empty", hint="--queue postgresql://HOST/DATABASE: is its variable set?")
+    if found := url or other:
+        from wan_cli.ledger.postgres import require
+
+        require()
+    return found or None
 
 
 def ready(app: App) -> SharedLedger:

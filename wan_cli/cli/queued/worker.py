@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from wan_cli import __version__
 from wan_cli.cli.choose import known
 from wan_cli.cli.queued.reporting import WorkerReporter
-from wan_cli.cli.queued.standing import check_address, ready
+from wan_cli.cli.queued.standing import address_of, ready
 from wan_cli.cli.run import Session
 from wan_cli.errors import Interrupted, KeyMissing, UsageError, WanError
 from wan_cli.registry import capabilities, names
@@ -34,8 +34,7 @@ def work(app: App, options: Working) -> int:
     app.use(sandbox=False, quiet=options.quiet)
     if app.sandbox:
         raise UsageError("WAN_SANDBOX is set, and a worker buys: its tasks are others'", hint="unset WAN_SANDBOX")
-    check_address(options.queue)
-    app.queue = options.queue or app.env.get("WAN_QUEUE")
+    app.queue = address_of(options.queue, app.env.get("WAN_QUEUE"))
     if not app.queue:
         raise UsageError("--queue is missing", hint="wan worker --queue postgresql://HOST/DATABASE")
     served = _served(app, options.provider or ())

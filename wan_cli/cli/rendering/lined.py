@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from wan_cli.cli.outcome import there
-from wan_cli.cli.queued.standing import check_address
+from wan_cli.cli.queued.standing import address_of
 from wan_cli.cli.queued.watch import Watch
 from wan_cli.cli.rendering.books import Purchase, ledger_task
 from wan_cli.cli.rendering.flags import queue_faults
@@ -47,11 +47,10 @@ def queue_of(app: App, options: Rendering) -> str | None:
 
     Where only ``WAN_QUEUE`` names it, a call that makes nothing for others goes without.
     """
-    check_address(options.queue)
     typed = any(word.partition("=")[0] == "--queue" for word in app.words)
     if not typed and (app.sandbox or options.check or options.accept or options.prune):
         return None
-    if url := options.queue or app.env.get("WAN_QUEUE"):
+    if url := address_of(options.queue, app.env.get("WAN_QUEUE")):
         check_queue(app)
         for why, hint in queue_faults(options):
             raise UsageError(why, hint=hint)

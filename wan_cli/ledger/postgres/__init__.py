@@ -7,22 +7,28 @@ and nothing is acknowledged before. psycopg is imported here and nowhere else, o
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from wan_cli.errors import ConfigInvalid
+from wan_cli.extras import install
 
 if TYPE_CHECKING:
     from wan_cli.ledger.postgres.shared import SharedLedger
 
-EXTRA = "pip install 'wan-cli[distributed]'"
+
+def require() -> None:
+    """Raise ``ConfigInvalid`` where the extra ``[distributed]`` is missing; nothing of it is imported here."""
+    if not (find_spec("psycopg") and find_spec("procrastinate")):
+        raise ConfigInvalid(
+            "a queue needs psycopg and procrastinate (the extra [distributed]), which are not installed",
+            hint=install("distributed"),
+        )
 
 
 def opened(url: str, *, store_prompts: bool, clock: Callable[[], float]) -> SharedLedger:
     """Open the ledger at ``url``; see :meth:`wan_cli.ledger.Ledger.open_url`."""
-    try:
-        import psycopg  # noqa: F401 - a look whether it is there
-    except ImportError as error:
-        raise ConfigInvalid("a ledger in PostgreSQL needs an extra", hint=EXTRA) from error
+    require()
     from wan_cli.ledger.postgres.server import Server
     from wan_cli.ledger.postgres.shared import SharedLedger
     from wan_cli.ledger.postgres.storage import Storage

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from wan_cli.dataclass import dataclass
-from wan_cli.errors import ConfigInvalid, StateUnusable
-from wan_cli.ledger.postgres import EXTRA, shared
+from wan_cli.errors import StateUnusable
+from wan_cli.ledger.postgres import shared
 from wan_cli.ledger.postgres.schema import LOCK
 
 if TYPE_CHECKING:
@@ -50,11 +50,9 @@ def queue_name(mark: str, provider: str, origin: str) -> str:
 
 
 def newest_schema() -> str:
-    """Return the version of Procrastinate's tables: its newest migration. Raises ``ConfigInvalid`` without it."""
-    try:
-        from procrastinate.schema import SchemaManager
-    except ImportError as error:
-        raise ConfigInvalid("a queue needs an extra", hint=EXTRA) from error
+    """Return the version of Procrastinate's tables: its newest migration."""
+    from procrastinate.schema import SchemaManager
+
     return max(path.stem for path in Path(SchemaManager.get_migrations_path()).glob("*.sql"))
 
 

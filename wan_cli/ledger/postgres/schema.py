@@ -152,7 +152,7 @@ def version_of(connection: Connection, name: str) -> int | None:
     if version > len(MIGRATIONS):
         known = len(MIGRATIONS)
         message = f"the ledger {name} was written by a newer wan (version {version}; this one knows {known})"
-        raise NewerWan(message, hint="upgrade this machine: pip install -U 'wan-cli[distributed]'")
+        raise NewerWan(message, hint="upgrade this machine to the newest wan")
     return version
 
 

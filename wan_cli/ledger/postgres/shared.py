@@ -96,7 +96,7 @@ class SharedLedger(Ledger):
             found = frozenset(row[0] for row in lost.fetchall())
             if version.fetchone()[0] > len(schema.MIGRATIONS):
                 message = f"a newer wan has changed the ledger {self.name}"
-                raise schema.NewerWan(message, hint="upgrade this machine: pip install -U 'wan-cli[distributed]'")
+                raise schema.NewerWan(message, hint="upgrade this machine to the newest wan")
         return found
 
     def plan(self, task: Task) -> Task:
