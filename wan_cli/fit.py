@@ -8,7 +8,6 @@ the same.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 
 from wan_cli import geometry
@@ -17,12 +16,13 @@ from wan_cli.dataclass import dataclass, replace
 from wan_cli.errors import UnsupportedOption, UsageError
 from wan_cli.fit_video import check_roles, fit_video
 from wan_cli.models import Job
+from wan_cli.pattern import pattern
 from wan_cli.registry import BUILTIN, capabilities, who_can
 
 OPTION_FLAGS = {
     "watermark": "--watermark", "thinking": "--thinking", "negative": "--negative", "audio_setting": "--audio-setting",
 }  # fmt: skip
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_CONTROL = pattern("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 MOST_RESULTS = 1_000
 """Results of one call: where a provider has no count each is a task of its own, and all are written down first."""
 
@@ -78,7 +78,7 @@ def _check_prompt(prompt: str, model: str, offer: Offer) -> None:
     if bad := _CONTROL.search(prompt):
         place, code = bad.start() + 1, ord(bad[0])
         raise UsageError(f"the prompt has a control character (U+{code:04X}) at position {place}")
-    points, units = len(prompt), len(prompt.encode("utf-16-le")) // 2
+    points, units = len(prompt), len(prompt) + sum(char > "\uffff" for char in prompt)
     if max(points, units) > offer.prompt_max:  # the provider may count either way (reliability.md I01)
         shown = f"{points:,} characters" + (f" ({units:,} UTF-16 units)" if units != points else "")
         raise UsageError(f"the prompt has {shown}; {model} takes {offer.prompt_max:,}", hint="shorten the prompt")

@@ -6,12 +6,13 @@ import math
 import re
 
 from wan_cli.errors import UsageError
+from wan_cli.pattern import pattern
 
 TIERS = {"1K": 1024, "2K": 2048, "4K": 4096}
 """A tier's side in pixels: its area is at most the side squared (interface.md, section 2)."""
 
-_PIXELS = re.compile(r"([1-9]\d{0,5})[xX*]([1-9]\d{0,5})", re.ASCII)
-_ASPECT = re.compile(r"([1-9]\d{0,4}):([1-9]\d{0,4})", re.ASCII)
+_PIXELS = pattern(r"([1-9]\d{0,5})[xX*]([1-9]\d{0,5})", re.ASCII)
+_ASPECT = pattern(r"([1-9]\d{0,4}):([1-9]\d{0,4})", re.ASCII)
 
 
 def parse_pixels(size: str) -> tuple[int, int] | None:

@@ -7,19 +7,19 @@ read may be anybody's. What of it is no value of its kind counts as not said.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from wan_cli.models import File, Job, LocalFile, Media, Role, Saved, Target, Task, Verb
+from wan_cli.pattern import pattern
 
 VERSION = 1
-_HIDDEN = re.compile(r"sha256:[0-9a-f]{64}")
+_HIDDEN = pattern(r"sha256:[0-9a-f]{64}")
 """What stands for a text that is not stored (:mod:`wan_cli.record`)."""
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_PATHLIKE = re.compile(r"[/\\\0]")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_TASK_ID = re.compile(r"[A-Za-z0-9._:-]{1,200}")
+_SHA256 = pattern(r"[0-9a-f]{64}")
+_PATHLIKE = pattern(r"[/\\\0]")
+_NAME = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_TASK_ID = pattern(r"[A-Za-z0-9._:-]{1,200}")
 _TEXTS = ("size", "aspect", "resolution", "audio_setting")
 _NUMBERS = ("seed", "duration")
 _FLAGS = ("watermark", "thinking")

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from wan_cli.dataclass import dataclass
 from wan_cli.errors import UsageError
+from wan_cli.pattern import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,14 +39,12 @@ TRUE_EXTENSIONS = {
 }  # fmt: skip
 """Each extension that a user may type for a result, and the one wan itself gives that format."""
 
-_FORBIDDEN = re.compile(
-    r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*\ud800-\udfff\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]'
-)
-_RESERVED = re.compile(r"(?i:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[1-9\u00b9\u00b2\u00b3])\Z")
+_FORBIDDEN = pattern(r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*\ud800-\udfff\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]')
+_RESERVED = pattern(r"(?i:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[1-9\u00b9\u00b2\u00b3])\Z")
 _SEPARATORS = tuple({"/", os.sep})
 _LATE = frozenset({"index", "ext"})
 _SAMPLE = {"index": 1, "ext": ".webm", "id": "xxxxxxxxxxxx"}
-_INDEX_SPEC = re.compile(r"0[1-9]", re.ASCII)
+_INDEX_SPEC = pattern(r"0[1-9]", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from wan_cli.models import Task
+from wan_cli.pattern import pattern
 
 _MARKED = frozenset({"prompt", "negative", "revised_prompt"})
 """Fields that hold a text of the user (or the provider's version of it): where a hash may stand instead."""
@@ -27,7 +28,7 @@ _OPAQUE = frozenset({"params", "usage", "ref"})
 _FREE_TEXT = frozenset({"message", "hint", "reason", "raw", "warnings"})
 """Fields in which a provider may quote the prompt."""
 
-_MARK = re.compile(r"sha256:([0-9a-f]{64})")
+_MARK = pattern(r"sha256:([0-9a-f]{64})")
 
 
 class Document(dict[str, Any]):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from email.utils import parsedate_to_datetime
 
-_SECONDS = re.compile(r"\d{1,9}", re.ASCII)
-_DATE = re.compile(r"[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT", re.ASCII)
+from wan_cli.pattern import pattern
+
+_SECONDS = pattern(r"\d{1,9}", re.ASCII)
+_DATE = pattern(r"[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT", re.ASCII)
 """An IMF-fixdate (RFC 9110 section 5.6.7), the one form that a server may send."""
 
 

@@ -10,11 +10,12 @@ from wan_cli.catalog import Price
 from wan_cli.dataclass import dataclass, field
 from wan_cli.errors import ConsentMissing, OverBudget, UsageError
 from wan_cli.models import Job
+from wan_cli.pattern import pattern
 
 CONSENT_RESULTS = 20
 """More results than this need a yes."""
 
-_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", re.ASCII)
+_AMOUNT = pattern(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import re
 
+from wan_cli.pattern import pattern
+
 MAX_FOREIGN = 2_000
 """Characters of foreign text that are shown (reliability.md S14)."""
 
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u2028\u2029\ufeff")
-_LINE_COMMAND = re.compile(r"^[^\S\n]*:(?=:)|^(?=##)", re.MULTILINE)
-_ANYWHERE_COMMAND = re.compile(r"##(?=(?:vso)?\[)")
+_LINE_COMMAND = pattern(r"^[^\S\n]*:(?=:)|^(?=##)", re.MULTILINE)
+_ANYWHERE_COMMAND = pattern(r"##(?=(?:vso)?\[)")
 
 
 def _spell(char: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from wan_cli.cli.storing import aimed, check_objects, refuse_showing
 from wan_cli.errors import ConfigInvalid, UsageError
 from wan_cli.media import EXTENSIONS, film
 from wan_cli.models import Done, Saved, Target, Task
+from wan_cli.pattern import pattern
 from wan_cli.stores import is_address, places, read_address
 from wan_cli.targets import check_targets
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from wan_cli.cli.commands.wait import Collecting
     from wan_cli.cli.context import App
 
-_INDEX = re.compile(r"(?<!\{)\{index(?::(0[1-9]))?\}")
+_INDEX = pattern(r"(?<!\{)\{index(?::(0[1-9]))?\}")
 
 
 def default_target(app: App, prompt: str) -> Target:

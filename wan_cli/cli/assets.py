@@ -15,6 +15,7 @@ from wan_cli.cli.storing import readable
 from wan_cli.errors import FileInvalid, UsageError
 from wan_cli.media import local_file, mime_of_extension, sniff
 from wan_cli.models import Kind, Media, Role, Verb
+from wan_cli.pattern import pattern
 from wan_cli.registry import capabilities, each_name
 from wan_cli.stores import is_address
 from wan_cli.text import one_line
@@ -38,7 +39,7 @@ INTERNAL = frozenset({"localhost", "local", "internal", "intranet", "private", "
 OBJECT_STORE = "oss"
 """The scheme of what ``wan upload`` prints for DashScope; who takes such an address is known later (fit_video)."""
 
-_NUMBER = re.compile(r"0x[0-9a-f]*|\d+", re.ASCII).fullmatch
+_NUMBER = pattern(r"0x[0-9a-f]*|\d+", re.ASCII).fullmatch
 """A last label by which "127.1" and "0x7f.1" are addresses to most resolvers."""
 
 VIDEO_ONLY = ("duration", "resolution", "first_frame", "last_frame", "first_clip", "audio", "voice", "audio_setting")

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from wan_cli.pattern import pattern
 
 if TYPE_CHECKING:
     from wan_cli.catalog import Offer
@@ -30,7 +31,7 @@ LARGEST = 1 << 20
 """Bytes of a configuration or a manifest that are read for a TAB."""
 MOST_IDS = 200
 """Ids that one row of a manifest may stand for here."""
-_HARMLESS = re.compile(r"[\w.:-]+").fullmatch
+_HARMLESS = pattern(r"[\w.:-]+").fullmatch
 """What may stand unquoted on a command line: a manifest may be anybody's, and a handle is a provider's word."""
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wan_cli.errors import InternalError, WanError
+from wan_cli.pattern import pattern
 
 if TYPE_CHECKING:
     from wan_cli.cli.context import App
 
 SHORTEST_KEY = 12
 """Characters; anything shorter in a key's variable may be a word that stands elsewhere by chance."""
-_KEY_VARIABLE = re.compile(r"[A-Za-z0-9_]*_API_KEY")
+_KEY_VARIABLE = pattern(r"[A-Za-z0-9_]*_API_KEY")
 _FILES = 100
 """Crashes within one second that get a file each."""
 

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from wan_cli.errors import KeyMissing, WanError
+from wan_cli.pattern import pattern
 from wan_cli.ui.messages import hint_for, in_sandbox
 
-_CHANGE = re.compile(r"(use|add) (--?[a-z][a-z-]*)(?: (\S+))?|leave (--[a-z][a-z-]*) out|(run the command again)")
-_OF_LEDGER = re.compile(r"\bwan (wait|status|recover)((?: (?!--all)[a-z0-9]+(?::\S+)?)?)(?: --all)?(?! --help)\b")
+_CHANGE = pattern(r"(use|add) (--?[a-z][a-z-]*)(?: (\S+))?|leave (--[a-z][a-z-]*) out|(run the command again)")
+_OF_LEDGER = pattern(r"\bwan (wait|status|recover)((?: (?!--all)[a-z0-9]+(?::\S+)?)?)(?: --all)?(?! --help)\b")
 MAKING = frozenset({"generate", "edit", "fuse", "sequence", "upload", "render"})
 """Commands that may be played offline, and that are repeated where nothing was bought."""
 

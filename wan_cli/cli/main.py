@@ -7,7 +7,6 @@ A command's module is imported only when that command is asked for, so that ``--
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from typer.core import TyperGroup
 
 from wan_cli import __version__, errors
 from wan_cli.errors import UsageError, WanError
+from wan_cli.pattern import pattern
 
 if TYPE_CHECKING:
     from typer._click import Command, Context, HelpFormatter
@@ -49,7 +49,7 @@ COMMANDS = {
 }
 """Every command with its line of help; a test holds them against the commands' own docstrings."""
 
-_KEY = re.compile(r"(?:^|[=:\s\"'])(?:rvya_sk_|whsec_|sk-)[A-Za-z0-9_-]{12,}(?=$|[\s\"'])")
+_KEY = pattern(r"(?:^|[=:\s\"'])(?:rvya_sk_|whsec_|sk-)[A-Za-z0-9_-]{12,}(?=$|[\s\"'])")
 """What the providers' documents call their keys; Modelverse gives its own no form (contracts.md 1.1, 3.1, 4.1, 5.1)."""
 
 

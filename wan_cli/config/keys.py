@@ -20,10 +20,11 @@ from wan_cli.config.private import read_private
 from wan_cli.config.settings import Config
 from wan_cli.dataclass import dataclass, field
 from wan_cli.errors import ConfigInvalid, KeyMissing, KeyOrigin
+from wan_cli.pattern import pattern
 from wan_cli.registry import capabilities
 from wan_cli.text import one_line
 
-_HOST = re.compile(r"(?=.{1,253}\Z)(?:(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.|\Z))+", re.ASCII)
+_HOST = pattern(r"(?=.{1,253}\Z)(?:(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.|\Z))+", re.ASCII)
 """A host's name or IPv4 address. Other alphabets are written as ``xn--…``: the two standards for turning them into it
 lead to different hosts (``straße.de``), and a key goes there."""
 

@@ -9,9 +9,10 @@ from wan_cli.catalog import parse
 from wan_cli.config.settings import Config
 from wan_cli.config.shapes import ProviderTable
 from wan_cli.errors import ConfigInvalid
+from wan_cli.pattern import pattern
 from wan_cli.text import one_line
 
-_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_NAME = pattern(r"[a-z][a-z0-9_-]{0,31}")
 
 
 def register(config: Config) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from wan_cli.dataclass import dataclass, field
 from wan_cli.errors import ConfigInvalid, StateUnusable
+from wan_cli.pattern import pattern
 from wan_cli.text import one_line
 
 if TYPE_CHECKING:
@@ -39,9 +40,9 @@ USUAL_JOBS = 4
 """Purchases of one provider under way at the same time where nobody says: what the engine does of its own."""
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"", "0", "false", "no", "off"})
-_AMOUNT = (re.compile(r"\s*\d+(\.\d+)?\s*[A-Za-z]*\s*", re.ASCII), "an amount with a unit, such as 24credits or 5CNY")
+_AMOUNT = (pattern(r"\s*\d+(\.\d+)?\s*[A-Za-z]*\s*", re.ASCII), "an amount with a unit, such as 24credits or 5CNY")
 _WRITTEN = {
-    "timeout": (re.compile(r"(\d+\.?\d*|\.\d+)[smhd]?", re.ASCII), "a time such as 90s, 10m or 1h"),
+    "timeout": (pattern(r"(\d+\.?\d*|\.\d+)[smhd]?", re.ASCII), "a time such as 90s, 10m or 1h"),
     "max_cost": _AMOUNT, "ask_above": _AMOUNT,
 }  # fmt: skip
 """How a setting is written that only a command can read, so that a bad one is found when it is loaded."""

@@ -17,6 +17,7 @@ import httpx
 
 from wan_cli.dataclass import dataclass
 from wan_cli.errors import DownloadFailed
+from wan_cli.pattern import pattern
 from wan_cli.text import one_line
 
 Resolver: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -27,11 +28,11 @@ Scope: TypeAlias = Literal["own", "public", "private"]
 
 _IP: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
-_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
-_SERVER_PATH = re.compile(r"/(home|root|tmp|var|opt|mnt|Users)/[^?]*")
+_SCHEME = pattern(r"[A-Za-z][A-Za-z0-9+.\-]*:")
+_DRIVE = pattern(r"[A-Za-z]:[\\/]")
+_SERVER_PATH = pattern(r"/(home|root|tmp|var|opt|mnt|Users)/[^?]*")
 """Where servers keep files of their own, as Xinference names them by default (contracts.md 6.2); no API has these."""
-_NUMERIC_LABEL = re.compile(r"(0x[0-9a-f]*|\d+)", re.ASCII)
+_NUMERIC_LABEL = pattern(r"(0x[0-9a-f]*|\d+)", re.ASCII)
 
 _GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")
 """Global unicast (RFC 4291 section 2.4). Python calls ``64:ff9b::7f00:1``, ``::7f00:1`` and ``fec0::1`` global too."""

@@ -11,11 +11,12 @@ import re
 import httpx
 
 from wan_cli.dataclass import dataclass
+from wan_cli.pattern import pattern
 
-_ETAG = re.compile(r'"[\x21\x23-\x7e]*"')
-_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII | re.IGNORECASE)
-_UNSATISFIED = re.compile(r"bytes \*/(\d{1,18})", re.ASCII | re.IGNORECASE)
-_LENGTH = re.compile(r"\d{1,18}", re.ASCII)
+_ETAG = pattern(r'"[\x21\x23-\x7e]*"')
+_RANGE = pattern(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII | re.IGNORECASE)
+_UNSATISFIED = pattern(r"bytes \*/(\d{1,18})", re.ASCII | re.IGNORECASE)
+_LENGTH = pattern(r"\d{1,18}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

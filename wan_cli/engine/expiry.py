@@ -12,11 +12,13 @@ from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
+from wan_cli.pattern import pattern
+
 if TYPE_CHECKING:
     from wan_cli.download import Expired
     from wan_cli.models import Task
 
-_EXPIRES = re.compile(r"[?&]Expires=(\d{9,11})(?:&|$)", re.ASCII)
+_EXPIRES = pattern(r"[?&]Expires=(\d{9,11})(?:&|$)", re.ASCII)
 """When a signed address of Alibaba's object store ends, in seconds since the epoch."""
 _GONE = 410
 """HTTP 410: gone for good, whatever the address says (RFC 9110 section 15.5.11)."""

@@ -19,6 +19,7 @@ from wan_cli.dataclass import dataclass, field
 from wan_cli.engine.signals import Signal, Stopped
 from wan_cli.errors import Temporary, WanError
 from wan_cli.ledger.turns import next_slot
+from wan_cli.pattern import pattern
 
 if TYPE_CHECKING:
     import asyncio
@@ -34,8 +35,8 @@ EPOCH_S = 1e9
 LONGEST_S = 120.0
 """A longer pause is not taken from these headers: a 429 would say it better (reliability.md section 5)."""
 
-_NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?", re.ASCII)
-_SPAN = re.compile(r"(?:(\d{1,4})h)?(?:(\d{1,4})m)?(?:(\d{1,5}(?:\.\d{1,6})?)s)?(?:(\d{1,6})ms)?", re.ASCII)
+_NUMBER = pattern(r"[0-9]{1,12}(\.[0-9]{1,6})?", re.ASCII)
+_SPAN = pattern(r"(?:(\d{1,4})h)?(?:(\d{1,4})m)?(?:(\d{1,5}(?:\.\d{1,6})?)s)?(?:(\d{1,6})ms)?", re.ASCII)
 BREAKS_AFTER = 5
 """Refusals in a row, of the kind that may pass, after which nothing more is bought there (reliability.md section 5)."""
 

@@ -12,9 +12,10 @@ from typing import Any
 
 from wan_cli.errors import UsageError
 from wan_cli.intake import lines_of, open_regular, strict_json
+from wan_cli.pattern import pattern
 
 MOST_BYTES = 256 * 1024 * 1024
-_PART = re.compile(r"\.([1-9]\d{0,3})-of-([1-9]\d{0,3})\.journal", re.ASCII)
+_PART = pattern(r"\.([1-9]\d{0,3})-of-([1-9]\d{0,3})\.journal", re.ASCII)
 
 
 def part_journal(lock: Path, part: tuple[int, int]) -> Path:

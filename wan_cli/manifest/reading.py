@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,13 +20,14 @@ from wan_cli.manifest.jail import inside, text_inside
 from wan_cli.manifest.shape import ID, Axes, Fields, Row, meant
 from wan_cli.manifest.source import DEFAULTS, MOST_ASSETS, Rows, at, rows_of
 from wan_cli.models import Verb
+from wan_cli.pattern import pattern
 from wan_cli.text import one_line
 
 OWN_NAMES = frozenset({"id", "task", "index", "ext"})
 """Names that a matrix cannot have: output templates know them."""
 
-_ID = re.compile(ID)
-_IN_BRACES = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]{0,31})\}")
+_ID = pattern(ID)
+_IN_BRACES = pattern(r"\{([A-Za-z_][A-Za-z0-9_]{0,31})\}")
 _PROMPTS = ("prompt", "prompt_file")
 _KINDS = frozenset({"str", "constrained-str", "_Named", "bool", "int", "float"})
 """What pydantic puts into a place for the members of a union."""

@@ -18,6 +18,7 @@ from typing import Any
 from wan_cli.dataclass import dataclass
 from wan_cli.errors import UsageError
 from wan_cli.intake import TooLarge, read_regular, strict_json
+from wan_cli.pattern import pattern
 from wan_cli.text import one_line
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -27,14 +28,14 @@ ROW_KEYS = frozenset({"defaults", "asset"})
 DEFAULTS = -1
 """The number under which :meth:`Rows.line` knows the defaults."""
 
-_HEADER = re.compile(r"""^[ \t]*\[\[[ \t]*(?:asset|"asset"|'asset')[ \t]*\]\]""", re.MULTILINE)
-_DEFAULTS = re.compile(r"""^[ \t]*\[[ \t]*(?:defaults|"defaults"|'defaults')[ \t]*\]""", re.MULTILINE)
-_LONG_TEXT = re.compile(
+_HEADER = pattern(r"""^[ \t]*\[\[[ \t]*(?:asset|"asset"|'asset')[ \t]*\]\]""", re.MULTILINE)
+_DEFAULTS = pattern(r"""^[ \t]*\[[ \t]*(?:defaults|"defaults"|'defaults')[ \t]*\]""", re.MULTILINE)
+_LONG_TEXT = pattern(
     r'''"""(?:[^\\]|\\.)*?"{3,5}|\'{3}.*?\'{3,5}|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|\#[^\n]*''', re.DOTALL
 )
 """Texts and comments of TOML: what looks like a header inside them is none."""
-_INLINE = re.compile(r"""\b["']?id["']?[ \t]*=""")
-_TOML_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+_INLINE = pattern(r"""\b["']?id["']?[ \t]*=""")
+_TOML_PLACE = pattern(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,16 +12,18 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_STEPS = re.compile(r"^(?:Steps|Sampler|Seed|Size|CFG scale|Model): ", re.MULTILINE)
-_PAIR = re.compile(r'([\w/+-][\w /+-]{0,40}):\s{0,8}("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
+from wan_cli.pattern import pattern
+
+_STEPS = pattern(r"^(?:Steps|Sampler|Seed|Size|CFG scale|Model): ", re.MULTILINE)
+_PAIR = pattern(r'([\w/+-][\w /+-]{0,40}):\s{0,8}("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
 _NEGATIVE = "Negative prompt:"
 _KEPT = {"Seed": "seed", "Size": "size", "Model": "model", "Sampler": "sampler", "Steps": "steps", "CFG scale": "cfg"}
 _LINE = 8_192
 """Characters of the line of settings that are read."""
 MOST_NODES = 10_000
 _DEPTH = 32
-_SOURCE = re.compile(rb"digitalsourcetype/([A-Za-z]{1,64})")
-_NUMBER = re.compile(r"-?\d{1,20}")
+_SOURCE = pattern(rb"digitalsourcetype/([A-Za-z]{1,64})")
+_NUMBER = pattern(r"-?\d{1,20}")
 
 
 def a1111(text: str) -> dict[str, Any]:

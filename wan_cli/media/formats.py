@@ -6,16 +6,16 @@ PNG (W3C), JPEG (T.81), WebP (RFC 9649), GIF89a, BMP, ISO BMFF (14496-12): ``EOF
 from __future__ import annotations
 
 import os
-import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO
 
 from wan_cli.dataclass import dataclass
+from wan_cli.pattern import pattern
 
 _PIECE = 1 << 20
-_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_JPEG_MARKER = pattern(rb"\xff[^\x00\xd0-\xd7\xff]")
 JPEG_SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE = frozenset({0x01, 0xD8})
 JPEG_SOS, _JPEG_EOI = 0xDA, 0xD9

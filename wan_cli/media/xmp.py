@@ -12,6 +12,8 @@ from contextlib import suppress
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
+from wan_cli.pattern import pattern
+
 TRAINED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 """IPTC's term for what a trained model made (cv.iptc.org/newscodes/digitalsourcetype)."""
 MOST_XMP = 4 * 1024 * 1024
@@ -27,10 +29,10 @@ _NAMES = {
     "http://purl.org/dc/terms/ provenance": "provenance",
 }
 _SPELLED = {"digital_source_type": "DigitalSourceType", "system": "AISystemUsed", "prompt": "AIPromptInformation"}
-_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_ABOUT = re.compile(rb"""<rdf:Description\b[^<>]*?\srdf:about\s*=\s*("[^"<>]*"|'[^'<>]*')""")
-_END = re.compile(rb"</rdf:RDF\s*>")
-_OURS = re.compile(rb'<rdf:Description [^<>]*xmlns:wan="urn:wan:imprint:1#".*?</rdf:Description>', re.DOTALL)
+_NO_XML = pattern("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_ABOUT = pattern(rb"""<rdf:Description\b[^<>]*?\srdf:about\s*=\s*("[^"<>]*"|'[^'<>]*')""")
+_END = pattern(rb"</rdf:RDF\s*>")
+_OURS = pattern(rb'<rdf:Description [^<>]*xmlns:wan="urn:wan:imprint:1#".*?</rdf:Description>', re.DOTALL)
 
 
 def values(packet: bytes) -> dict[str, str]:

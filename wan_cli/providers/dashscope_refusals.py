@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from wan_cli import errors
 from wan_cli.errors import WanError
+from wan_cli.pattern import pattern
 from wan_cli.providers.base import Fault
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ HINTS: Mapping[str, str] = MappingProxyType({
 
 _MONEY = ("BillOverdue", "CommodityNotPurchased")
 _STORE = "ObjectStore."
-_XML = re.compile(rb"<(Code|Message|RequestId)>([^<]*)</\1>")
+_XML = pattern(rb"<(Code|Message|RequestId)>([^<]*)</\1>")
 
 
 def meaning(fault: Fault) -> type[WanError] | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
+
+from wan_cli.pattern import pattern
 
 
 def _text(value: Any) -> str | None:
@@ -12,8 +13,8 @@ def _text(value: Any) -> str | None:
     return None if value is None or value == "" or isinstance(value, (dict, list)) else str(value)
 
 
-_IN_MESSAGE = re.compile(r"\(request id: ([A-Za-z0-9_-]+)\)")
-_REQUEST_ID = re.compile(r"req[_-][A-Za-z0-9_-]+|[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}")
+_IN_MESSAGE = pattern(r"\(request id: ([A-Za-z0-9_-]+)\)")
+_REQUEST_ID = pattern(r"req[_-][A-Za-z0-9_-]+|[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}")
 """What Modelverse's gateway writes into ``param``, which is a parameter's name elsewhere (contracts.md 2.6)."""
 
 

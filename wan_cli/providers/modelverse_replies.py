@@ -6,10 +6,11 @@ import re
 from typing import Annotated, Any
 
 from wan_cli.models import Answer, Cancelled, Done, Facts, Failed, Pending
+from wan_cli.pattern import pattern
 from wan_cli.providers.base import Unreadable, outputs
 from wan_cli.providers.reply import Aside, Called, Reply, TaskId
 
-_ENDED_BADLY = re.compile(r"code=(?P<code>[^,\s]+),\s*message=(?P<message>.*)", re.DOTALL)
+_ENDED_BADLY = pattern(r"code=(?P<code>[^,\s]+),\s*message=(?P<message>.*)", re.DOTALL)
 
 
 class Output(Reply):

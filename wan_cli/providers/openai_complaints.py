@@ -12,13 +12,15 @@ from typing import Any
 
 import httpx
 
-_STRANGE = re.compile(
+from wan_cli.pattern import pattern
+
+_STRANGE = pattern(
     r"unknown (param|field|arg)|unrecogni[sz]ed|extra (inputs|fields)|not permitted|additional propert"
     r"|unexpected (field|keyword|param|arg)|not a valid param|does not (support|accept) the param",
     re.IGNORECASE,
 )
 """How servers say that they do not have a field at all."""
-_MISSING = re.compile(r"required|missing|not (been )?provided|at least one|no image", re.IGNORECASE)
+_MISSING = pattern(r"required|missing|not (been )?provided|at least one|no image", re.IGNORECASE)
 _LARGEST = 65_536
 """Characters of a complaint that are read."""
 

@@ -5,15 +5,16 @@ FastAPI servers (vLLM-Omni, SGLang, LiteLLM, Xinference) publish one without bei
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from wan_cli.pattern import pattern
 
 GENERATIONS, EDITS = "/images/generations", "/images/edits"
 IMAGE_FIELDS = ("image", "image[]")
 MASK_FIELDS = ("mask", "mask_image")
 FORMATS = ("url", "b64_json")
-_SIZE = re.compile(r"\d{2,5}[x*]\d{2,5}")
+_SIZE = pattern(r"\d{2,5}[x*]\d{2,5}")
 _DEEPEST = 8
 """References that are followed: a description may be anybody's, and refer to itself."""
 MOST = 32

@@ -19,6 +19,7 @@ import httpx
 
 from wan_cli.dataclass import dataclass, field
 from wan_cli.models import Flow
+from wan_cli.pattern import pattern
 from wan_cli.providers.openai import EDITS, GENERATIONS, OpenAI
 from wan_cli.providers.openai_complaints import Complaints
 from wan_cli.providers.openai_described import FORMATS, IMAGE_FIELDS, MOST, described, separators
@@ -29,8 +30,8 @@ FACTS = ("models", "edits", "response_format", "image_field", "mask_field", "siz
 """What can be learnt; those that are switches of the adapter have its names."""
 NOWHERE = f"/v1/images/{MARK}"
 _MODELS = "/v1/models"
-_LISTED = re.compile(r"(?<![\d.])\d{2,5}[x*]\d{2,5}(?![\d.])")
-_PICTURES = re.compile(r"image|wan|dall|flux|diffusion|draw", re.IGNORECASE)
+_LISTED = pattern(r"(?<![\d.])\d{2,5}[x*]\d{2,5}(?![\d.])")
+_PICTURES = pattern(r"image|wan|dall|flux|diffusion|draw", re.IGNORECASE)
 _BOUNDARY = "wan-probe-1f0c7a5e"
 _JSON = "application/json"
 _VALIDATED = (400, 413, 415, 422)

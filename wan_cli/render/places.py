@@ -14,6 +14,7 @@ from wan_cli.errors import UsageError
 from wan_cli.manifest import Asset, Manifest
 from wan_cli.manifest.jail import Folders, inside
 from wan_cli.manifest.source import at
+from wan_cli.pattern import pattern
 from wan_cli.text import one_line
 
 FIELDS = (*naming.FIELDS, "task")
@@ -21,9 +22,9 @@ EXTENSIONS = tuple(dict.fromkeys(naming.TRUE_EXTENSIONS.values()))
 VIDEO = frozenset({".mp4", ".mov", ".webm"})
 _LATE = frozenset({"provider", "model", "date", "task"})
 """Fields of a template whose value is known when the asset is bought."""
-_FIELD = re.compile(r"\{(?!\{)[^{}]*\}")
-_SEPARATOR = re.compile(re.escape(os.sep))
-_PLAIN_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,58}[A-Za-z0-9_-])?")
+_FIELD = pattern(r"\{(?!\{)[^{}]*\}")
+_SEPARATOR = pattern(re.escape(os.sep))
+_PLAIN_ID = pattern(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,58}[A-Za-z0-9_-])?")
 """Ids that are a piece of a name as they are (:func:`wan_cli.naming.fault`), but for the names of devices."""
 
 

@@ -13,7 +13,6 @@ import errno
 import hashlib
 import json
 import os
-import re
 import struct
 import unicodedata
 from pathlib import Path
@@ -21,13 +20,14 @@ from stat import S_ISLNK, S_ISREG
 
 from wan_cli.dataclass import dataclass
 from wan_cli.manifest.jail import Folders
+from wan_cli.pattern import pattern
 from wan_cli.whole import whole
 
 RACY_NS = 20_000_000
 """Two ticks of the slowest clock that Linux stamps files by (HZ=100)."""
 RACY_COARSE_NS = 2_000_000_000
 _SECOND_NS = 1_000_000_000
-_POINTER = re.compile(
+_POINTER = pattern(
     rb"version https://git-lfs\.github\.com/spec/v1\n(?:ext-[^\n]*\n)*oid sha256:([0-9a-f]{64})\nsize ([0-9]{1,19})\n\Z"
 )
 """A Git LFS pointer (github.com/git-lfs/git-lfs, docs/spec.md)."""

@@ -6,11 +6,12 @@ import re
 
 from wan_cli.dataclass import dataclass, replace
 from wan_cli.errors import UsageError
+from wan_cli.pattern import pattern
 from wan_cli.text import one_line
 
 SCHEMES = ("s3", "gs", "az")
 _HINT = "such as s3://bucket/folder/ or s3://bucket/folder/fox.png"
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,221}", re.ASCII)
+_BUCKET = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,221}", re.ASCII)
 KEY_BYTES = 1024
 """Of UTF-8: the limit of S3, Google and Azure alike."""
 

@@ -8,19 +8,18 @@ from contextlib import contextmanager
 from typing import Literal
 
 from wan_cli.errors import ConfigInvalid, NetworkError, UsageError, WanError
+from wan_cli.pattern import pattern
 from wan_cli.stores.address import Address
 from wan_cli.text import one_line
 
 Kind = Literal["absent", "taken", "no_bucket", "refused", "unreachable", "failed"]
-_STATUS = re.compile(r"status code: (\d{3})")
-_CODE = re.compile(r"<Code>([A-Za-z0-9_.-]{1,80})</Code>")
-_SAID = re.compile(r"<Message>([^<]{1,200})|\"message\": ?\"([^\"]{1,200})")
-_NO_BUCKET = re.compile(
-    r"NoSuchBucket|ContainerNotFound|bucket does not exist|\"notFound\".{0,80}bucket", re.IGNORECASE
-)
-_LINK = re.compile(r"\b\w+://\S+")
+_STATUS = pattern(r"status code: (\d{3})")
+_CODE = pattern(r"<Code>([A-Za-z0-9_.-]{1,80})</Code>")
+_SAID = pattern(r"<Message>([^<]{1,200})|\"message\": ?\"([^\"]{1,200})")
+_NO_BUCKET = pattern(r"NoSuchBucket|ContainerNotFound|bucket does not exist|\"notFound\".{0,80}bucket", re.IGNORECASE)
+_LINK = pattern(r"\b\w+://\S+")
 _REFUSED = {"400", "401", "403"}
-_NO_KEY = re.compile(r"Missing ?\w*Key|Account must be specified|169\.254\.|metadata\.google|token request|credentials")
+_NO_KEY = pattern(r"Missing ?\w*Key|Account must be specified|169\.254\.|metadata\.google|token request|credentials")
 """Nothing was set, or the machine's own identity was asked for and there is none."""
 _QUOTED = 160
 KEYS = {

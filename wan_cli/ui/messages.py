@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from wan_cli.pattern import pattern
 from wan_cli.text import MAX_FOREIGN, one_line
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ HINTS = {
 RED, YELLOW, BOLD, OFF = "\x1b[31m", "\x1b[33m", "\x1b[1m", "\x1b[0m"
 
 
-_HERE = re.compile(
+_HERE = pattern(
     r"(?:\A|, then:? |: )wan (?:status|wait|recover|cancel|render|doctor --repair)\b(?!.*(?: --sandbox| --help))"
 )
 """A command about what is in the ledger, where a hint is that or ends in it; elsewhere it is only mentioned."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -24,6 +23,7 @@ from wan_cli.fit import offer_for, retold
 from wan_cli.manifest import Asset, Manifest, Reference
 from wan_cli.media import film, mime_of_extension
 from wan_cli.models import LocalFile, Media
+from wan_cli.pattern import pattern
 from wan_cli.spend import Line
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ _PLAIN = (
 )  # fmt: skip
 _OWN = frozenset({"prompt", "seed", "output", "sidecar", "poster"})
 """Fields of an asset that decide neither who makes it nor what it costs."""
-_USE = re.compile(r"\A(?:use|add) (-p|-m|-n) (\S+)\Z")
-_ADD = re.compile(r"\Aadd --(shrink-references|convert)\Z")
+_USE = pattern(r"\A(?:use|add) (-p|-m|-n) (\S+)\Z")
+_ADD = pattern(r"\Aadd --(shrink-references|convert)\Z")
 _FIELD = {"-p": "provider", "-m": "model", "-n": "count"}
 """A verb's hint is an option; an asset says it as a field."""
 MOST_FILES = 256

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from wan_cli.errors import UsageError
+from wan_cli.pattern import pattern
 from wan_cli.text import one_line
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from wan_cli.cli.commands.render import Rendering
 
 
-_SHARD = re.compile(r"([1-9]\d{0,3})/([1-9]\d{0,3})", re.ASCII)
+_SHARD = pattern(r"([1-9]\d{0,3})/([1-9]\d{0,3})", re.ASCII)
 
 
 def check_flags(options: Rendering) -> None:

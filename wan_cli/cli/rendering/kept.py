@@ -18,6 +18,7 @@ from wan_cli.lock import Made
 from wan_cli.manifest import Asset, Manifest
 from wan_cli.manifest.assets import MEDIA, WHERE
 from wan_cli.models import Cancelled, Failed, Lost, Saved
+from wan_cli.pattern import pattern
 from wan_cli.render.places import Places
 from wan_cli.text import one_line
 
@@ -32,9 +33,9 @@ PLAIN = (
 """What a job and a row of a manifest call by the same name."""
 MOST_TASKS = 10_000
 """How far back the other tasks of a take are looked for."""
-_HIDDEN = re.compile(r"sha256:[0-9a-f]{64}")
+_HIDDEN = pattern(r"sha256:[0-9a-f]{64}")
 """What the ledger keeps of a prompt with ``[privacy] store_prompts = false`` (:mod:`wan_cli.record`)."""
-_NUMBER = re.compile(r"\d+")
+_NUMBER = pattern(r"\d+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from wan_cli.dataclass import replace
 from wan_cli.errors import UsageError
+from wan_cli.pattern import pattern
 from wan_cli.stores import is_address, read_address
 from wan_cli.text import one_line
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from wan_cli.render.sight import Sight
 
 _HERE_ONLY = ("prune", "count")
-_PLAIN = re.compile(r"\w+://[\w./=+-]+")
+_PLAIN = pattern(r"\w+://[\w./=+-]+")
 _PICTURES = (".html", ".htm")
 
 

@@ -21,6 +21,7 @@ from wan_cli.cli.rendering.books import Purchase
 from wan_cli.dataclass import dataclass
 from wan_cli.errors import UsageError
 from wan_cli.models import Cost, Target, Task, Warned
+from wan_cli.pattern import pattern
 
 if TYPE_CHECKING:
     from wan_cli.cli.order import Order
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from wan_cli.manifest import Asset
     from wan_cli.render.plan import Item, Plan
 
-_TAKE = re.compile(r"\.take-([1-9][0-9]{0,5})(?:-[0-9]+)?\.[A-Za-z0-9]+\Z", re.ASCII)
+_TAKE = pattern(r"\.take-([1-9][0-9]{0,5})(?:-[0-9]+)?\.[A-Za-z0-9]+\Z", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import select
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 
 from wan_cli.errors import StateUnusable, UsageError
+from wan_cli.pattern import pattern
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
@@ -47,7 +47,7 @@ _OURS = "WAN"
 """How the SQLSTATEs of our own refusals begin (``schema.py``); what they say is for the user as it is."""
 _DENIED = frozenset({"42501", "25006"})
 """No permission, and read-only."""
-_FINAL = re.compile(r"authentication|password|does not exist|pg_hba|permission denied|certificate|SSL|read-only")
+_FINAL = pattern(r"authentication|password|does not exist|pg_hba|permission denied|certificate|SSL|read-only")
 """What libpq says (in words alone) where asking again is of no use."""
 
 

@@ -7,11 +7,11 @@ of the device attributes (DA1), which every terminal answers, and which therefor
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Literal, get_args
 
 from wan_cli.dataclass import dataclass
+from wan_cli.pattern import pattern
 
 Way = Literal["kitty", "iterm2", "sixel", "blocks"]
 """How a picture is shown, the finest first."""
@@ -28,14 +28,14 @@ REGISTERS = b"\x1b[?1;1;0S" + ATTRIBUTES
 """How many colours sixel has (XTSMGRAPHICS); asked only where there is sixel."""
 
 _SIXEL = b"4"
-_KITTY = re.compile(rb"\x1b_Gi=%d;([^\x1b]*)\x1b\\" % _ID)
-_NAME = re.compile(rb"\x1bP>\|([^\x1b]*)\x1b\\")
-_ITERM2 = re.compile(rb"\x1b\]1337;ReportCellSize=([\d.]+);([\d.]+)(?:;([\d.]+))?(?:\x07|\x1b\\)")
-_CELL = re.compile(rb"\x1b\[6;(\d+);(\d+)t")
-_REGISTERS = re.compile(rb"\x1b\[\?1;(\d+);(\d+)S")
-DONE = re.compile(rb"\x1b\[\?([\d;]*)c")
+_KITTY = pattern(rb"\x1b_Gi=%d;([^\x1b]*)\x1b\\" % _ID)
+_NAME = pattern(rb"\x1bP>\|([^\x1b]*)\x1b\\")
+_ITERM2 = pattern(rb"\x1b\]1337;ReportCellSize=([\d.]+);([\d.]+)(?:;([\d.]+))?(?:\x07|\x1b\\)")
+_CELL = pattern(rb"\x1b\[6;(\d+);(\d+)t")
+_REGISTERS = pattern(rb"\x1b\[\?1;(\d+);(\d+)S")
+DONE = pattern(rb"\x1b\[\?([\d;]*)c")
 _STRINGS = rb"\x1b[_P\]][^\x1b\x07]*(?:\x07|\x1b\\)"
-_ANY = re.compile(b"|".join((_STRINGS, *(one.pattern for one in (_CELL, _REGISTERS, DONE)))))
+_ANY = pattern(b"|".join((_STRINGS, *(one.pattern for one in (_CELL, _REGISTERS, DONE)))))
 """All answers: control strings of any kind, which no key sends, and the three that look like keys."""
 
 LARGEST_CELL = 256

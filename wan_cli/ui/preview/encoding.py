@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterator, Sequence
 
 from wan_cli.media.pixels import Colour, Pixels
+from wan_cli.pattern import pattern
 
 _ESC, _ST = "\x1b", "\x1b\\"
 KITTY_CHUNK = 4096
 """Bytes of base64 in one piece (kitty's graphics protocol, "Remote client")."""
 _BAND = 6
-_REPEATED = re.compile(rb"(.)\1{3,}", re.DOTALL)
+_REPEATED = pattern(rb"(.)\1{3,}", re.DOTALL)
 _BLANK = b"?"
 _PERCENT = 100
 _TO_SIXEL = bytes((bits + 63) % 256 for bits in range(256))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from wan_cli.pattern import pattern
 from wan_cli.text import one_line
 from wan_cli.ui.messages import hint_for
 
@@ -17,8 +18,8 @@ MOST_FAILURES = 50
 """Failures that are told above the table; the table has them all."""
 ALL_ROWS = 50
 """Assets of a manifest above which those that are up to date are counted and not listed."""
-_MARKED = re.compile(r"([\\`*_{}\[\]()#+!|<>~@&$-])")
-_LINKS = re.compile(r"(?<=:)/(?=/)|(?<=www)\.", re.IGNORECASE)
+_MARKED = pattern(r"([\\`*_{}\[\]()#+!|<>~@&$-])")
+_LINKS = pattern(r"(?<=:)/(?=/)|(?<=www)\.", re.IGNORECASE)
 
 
 def markdown(report: Report, room: int = MOST_BYTES) -> str:

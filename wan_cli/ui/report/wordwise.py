@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from difflib import SequenceMatcher
 from typing import Literal
 
+from wan_cli.pattern import pattern
+
 MOST_WORDS = 600
 """More words of a text are not compared one by one: the comparison takes the square of their number."""
-_PIECES = re.compile(r"\s+|\w+|[^\w\s]")
+_PIECES = pattern(r"\s+|\w+|[^\w\s]")
 
 Kind = Literal["same", "gone", "new"]
 
