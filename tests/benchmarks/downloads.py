@@ -33,7 +33,7 @@ async def fetched(url: str, folder: Path) -> dict[str, float]:
     from wan_cli.publish import Part
     from wan_cli.transport.client import tls_context
 
-    client = result_client(lambda: tls_context("https:"))
+    client = result_client(tls_context)
     origin = url.rpartition("/blob")[0]
     fetcher = Fetcher(api_origin=origin, client=lambda: client, with_key=None)
     told: list[int] = []

@@ -132,7 +132,7 @@ def _parts(load: Load) -> Any:
 
     provider = adapter("modelverse")(load.url)
     api = Api(provider.origin, lambda: "sk-of-the-benchmark")
-    results = functools.cache(lambda: result_client(lambda: tls_context("https:")))
+    results = functools.cache(lambda: result_client(tls_context))
     fetcher = Fetcher(api_origin=provider.origin, client=results, with_key=api.fetch)
 
     async def close() -> None:

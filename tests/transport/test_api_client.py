@@ -10,7 +10,7 @@ import ssl
 import struct
 import subprocess
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -557,7 +557,7 @@ def test_a_certificate_nobody_vouches_for_ends_the_command(certificate: Path) ->
             if not trusted:
                 return await unreachable(server.url)
             mine = ssl.create_default_context(cafile=str(certificate))
-            api = Api(server.url, lambda: KEY, tls=lambda _: mine)
+            api = Api(server.url, lambda: KEY, tls=lambda: mine)
             try:
                 return await api.send(httpx.Request("POST", server.url), paid=True)
             finally:
@@ -590,9 +590,25 @@ def test_plain_http_on_the_tls_port_was_not_sent() -> None:
 
 
 def test_plain_http_costs_no_list_of_authorities() -> None:
-    """The context for plain http trusts nobody; the one for https trusts the system."""
-    assert tls_context("http://127.0.0.1:1").get_ca_certs() == []
-    assert tls_context("https://h").verify_mode == ssl.CERT_REQUIRED
+    """The authorities are asked for where https is used, at its first request, and not for plain http."""
+    asked: list[str] = []
+
+    async def work() -> None:
+        async with serving(OK) as server:
+            for url in (server.url, server.url.replace("http:", "https:")):
+
+                def trust(url: str = url) -> ssl.SSLContext:
+                    asked.append(url.partition(":")[0])
+                    return tls_context()
+
+                api = Api(url, lambda: KEY, tls=trust, deadlines=Deadlines(connect=2.0))
+                with suppress(NotSent, AnswerLost):
+                    await api.send(httpx.Request("GET", url))
+                await api.close()
+
+    run(work())
+    assert asked == ["https"]
+    assert tls_context().verify_mode == ssl.CERT_REQUIRED
 
 
 def test_a_result_of_the_api_itself_is_fetched_as_a_download() -> None:

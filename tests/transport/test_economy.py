@@ -109,7 +109,7 @@ def test_a_request_looks_at_no_other_connection(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_process_has_one_tls_context(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The certificate authorities are read once, at the first https; another file of them is another context."""
+    """The certificate authorities are read once; another file of them is another context."""
     made: list[ssl.SSLContext] = []
 
     def context() -> ssl.SSLContext:
@@ -119,10 +119,9 @@ def test_a_process_has_one_tls_context(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client.httpx, "create_ssl_context", context)
     client._trusting.cache_clear()
     try:
-        assert tls_context("http://127.0.0.1:1") not in made
-        assert [tls_context(f"https://{name}.example") for name in "abc"] == made * 3
+        assert [tls_context() for _ in range(3)] == made * 3
         monkeypatch.setenv("SSL_CERT_FILE", "/another/bundle.pem")
-        tls_context("https://a.example")
+        tls_context()
         assert len(made) == 2
     finally:
         client._trusting.cache_clear()

@@ -43,7 +43,7 @@ def test_a_tunnel_that_never_opens_sent_nothing(monkeypatch: pytest.MonkeyPatch)
     async def ask() -> None:
         server = await asyncio.start_server(silent, "127.0.0.1", 0)
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-        api = Api(ORIGIN, lambda: "", tls=lambda _: ssl.create_default_context(), deadlines=Deadlines(submit_total=0.2))
+        api = Api(ORIGIN, lambda: "", tls=ssl.create_default_context, deadlines=Deadlines(submit_total=0.2))
         try:
             with pytest.raises(NotSent, match=r"no connection within 0\.2 s") as raised:
                 await api.send(httpx.Request("POST", f"{ORIGIN}/v1", content=b"{}"), paid=True)

@@ -226,15 +226,13 @@ class App:
         from wan_cli.transport.client import Api, tls_context
 
         provider = self.provider(name)
-        shared = functools.cache(lambda: tls_context("https:"))
         api = Api(
             provider.origin, lambda: self.secret(name), transport=self._wire(name),
-            tls=lambda origin: shared() if origin.startswith("https:") else tls_context(origin),
-            elsewhere=lambda: Elsewhere(provider.origin, shared),
+            elsewhere=lambda: Elsewhere(provider.origin, tls_context),
             **self.engine_parts.get("api", {}),
         )  # fmt: skip
         wire = self._wire("results")
-        results = functools.cache(lambda: result_client(shared, transport=wire))
+        results = functools.cache(lambda: result_client(tls_context, transport=wire))
 
         async def close() -> None:
             await api.close()

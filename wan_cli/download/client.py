@@ -57,7 +57,7 @@ class Route(httpx.AsyncBaseTransport):
         if key not in self._transports:
             try:
                 _ = urlsplit(proxy or "").port  # above 65535: else it would be found out while connecting, as a bug
-                tls = self._trust() if key[1] else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                tls = self._trust() if key[1] else None
                 self._transports[key] = Wire(tls=tls, connections=CONNECTIONS, proxy=proxy)
             except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
                 # a socks proxy without its extra, a proxy address that is none, an unreadable CA bundle; the error

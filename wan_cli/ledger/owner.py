@@ -77,7 +77,7 @@ def _stat(pid: int) -> list[str] | None:
 
 def _boot_id() -> str:
     try:
-        return (PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return (PROC / "sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     except OSError:
         return ""
 

@@ -73,15 +73,12 @@ class _Come:
             self.left = True
 
 
-def tls_context(origin: str) -> ssl.SSLContext:
-    """Return a TLS context: the system's and the user's certificate authorities, made only when https is used.
+def tls_context() -> ssl.SSLContext:
+    """Return the TLS context: the system's and the user's certificate authorities, made only when https is used.
 
-    Making one reads the whole CA bundle (16-20 ms, performance.md section 1), so there is one a process, and plain http
-    on loopback gets one that trusts nobody instead.
+    Making one reads the whole CA bundle (16-20 ms, performance.md section 1), so there is one a process.
     """
-    if origin.startswith("https:"):
-        return _trusting(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return _trusting(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
 
 
 @functools.cache
@@ -102,7 +99,7 @@ class Api:
         origin: str,
         key: Callable[[], str],
         *,
-        tls: Callable[[str], ssl.SSLContext] = tls_context,
+        tls: Callable[[], ssl.SSLContext] = tls_context,
         transport: httpx.AsyncBaseTransport | None = None,
         elsewhere: Callable[[], httpx.AsyncBaseTransport] | None = None,
         deadlines: Deadlines | None = None,
@@ -155,7 +152,8 @@ class Api:
         proxy = proxy_for(parts.scheme, parts.netloc)
         # what limits purchases is the engine's pace; one that waited here too would already be on record as sent
         most = self._connections if keep else None
-        return Wire(tls=self._tls(self.origin), connections=most, keep=keep, proxy=proxy)
+        tls = self._tls() if parts.scheme == "https" else None
+        return Wire(tls=tls, connections=most, keep=keep, proxy=proxy)
 
     async def send(
         self, request: httpx.Request, *, paid: bool = False, sync: bool = False, pictures: int = 0

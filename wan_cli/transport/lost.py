@@ -5,16 +5,16 @@ Source: reliability.md section 4.5 (not sent, or unclear) and N01-N06.
 
 from __future__ import annotations
 
-import re
 import ssl
 from urllib.parse import urlsplit
 
 from wan_cli.errors import ConfigInvalid, NetworkError, WanError
+from wan_cli.pattern import pattern
 from wan_cli.proxies import proxy_for
 from wan_cli.text import one_line
 from wan_cli.transport.redact import redact
 
-_PROXY_DOWN = re.compile(r"5\d\d\b|Proxy Server could not connect")
+_PROXY_DOWN = pattern(r"5\d\d\b|Proxy Server could not connect")
 """What an HTTP or a SOCKS proxy says where not it but the way to the provider is at fault."""
 
 GIVEN_UP = "waiting for the answer was given up"

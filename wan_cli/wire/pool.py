@@ -31,14 +31,15 @@ class Wire(httpx.AsyncHTTPTransport):
     """The transport of one kind of requests: ``connections`` at a time (``None``: any number), all kept, or none."""
 
     def __init__(
-        self, *, tls: ssl.SSLContext, connections: int | None, keep: bool = True, keep_s: float = 60.0,
+        self, *, tls: ssl.SSLContext | None, connections: int | None, keep: bool = True, keep_s: float = 60.0,
         proxy: str | None = None,
     ) -> None:  # fmt: skip
-        """Raise ``ImportError`` or ``ValueError`` for a proxy that cannot be used."""
-        if proxy is None:  # as httpx has it; but it imports certifi for a context that is there
+        """``tls`` may be ``None`` where all is plain http. Raise ``ImportError`` or ``ValueError`` for an odd proxy."""
+        if proxy is None:  # as httpx has it; but it imports certifi for a context that is there, or that nobody needs
             self._pool = httpcore.AsyncConnectionPool(ssl_context=tls, keepalive_expiry=keep_s)
         else:
-            super().__init__(verify=tls, trust_env=False, proxy=proxy, limits=httpx.Limits(keepalive_expiry=keep_s))
+            trust = tls or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which trusts nobody
+            super().__init__(verify=trust, trust_env=False, proxy=proxy, limits=httpx.Limits(keepalive_expiry=keep_s))
         quick = Pool(self._pool, connections, keep=keep)
         self._pool = quick  # type: ignore[assignment] # it has all that the transport asks of one
 

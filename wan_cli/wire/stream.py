@@ -45,9 +45,10 @@ class Backend(httpcore.AsyncNetworkBackend):
         del local_address, socket_options  # httpx asks for neither
         loop = asyncio.get_running_loop()
         until = None if timeout is None else loop.time() + timeout
-        _check_name(host)
-        # a single address is no race, which would leave its socket open where it is cancelled as it ends
-        race = None if _is_address(host) else NEXT_ADDRESS_S
+        race = None
+        if not _is_address(host):  # a single address is no race, which would leave its socket open when cancelled
+            _check_name(host)
+            race = NEXT_ADDRESS_S
         try:
             async with asyncio.timeout(timeout):
                 _, stream = await loop.create_connection(Stream, host, port, happy_eyeballs_delay=race)
