@@ -4,8 +4,8 @@ import errno
 import gc
 import sys
 
-_OBJECTS = 20_000
-"""New objects between two looks for cycles, instead of 700: importing makes a hundred thousand that all stay."""
+_OBJECTS = 100_000
+"""New objects between two looks for cycles, instead of 700: importing makes eighty thousand that all stay."""
 
 
 def run() -> None:
