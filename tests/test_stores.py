@@ -243,7 +243,7 @@ def test_a_store_that_hangs_holds_nobody_up(store: Store, monkeypatch: pytest.Mo
         connection.close()
 
     look = functools.partial(objects.look, read_address("s3://studio/fox.png"))
-    ask = (lambda: asyncio.run(objects.aside(look))) if inside else look
+    ask = (lambda: asyncio.run(objects.asked(look))) if inside else look
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
         thread = threading.Thread(target=hang)

@@ -160,7 +160,7 @@ class _Desk:
             if known.path:  # a process that ended between the two names of its file left the first
                 self.engine.leftovers.sweep(Path(known.path).parent, self.task.id, known.index)
             return True
-        from wan_cli.stores.objects import aside as asked
+        from wan_cli.stores.objects import asked
 
         return await asked(partial(is_whole, known))
 

@@ -142,21 +142,21 @@ def _candidates(address: Address) -> Iterator[Address]:
 
 async def _may_replace(address: Address, target: Target) -> bool:
     """Tell whether what is there may go: one that was changed while its successor was made stays."""
-    from wan_cli.stores.objects import aside, digest
+    from wan_cli.stores.objects import asked, digest
 
     if target.replaces is None or not target.overwrite:
         return target.overwrite
-    return await aside(partial(digest, address)) in target.replaces
+    return await asked(partial(digest, address)) in target.replaces
 
 
 async def _sidecar(public: Task, file: File, here: Path, real: Address) -> list[str]:
     """Put how it was made beside it; an older sidecar is replaced, what is none is left."""
-    from wan_cli.stores.objects import aside, put
+    from wan_cli.stores.objects import asked, put
 
     write_sidecar(public, replace(file, path=str(here)), here)
     said, beside = sidecar_path(here), real.beside(f"{real.name}.json")
     overwrite = public.target.overwrite and public.target.replaces is None
-    overwrite = overwrite or await aside(partial(is_sidecar, beside))
+    overwrite = overwrite or await asked(partial(is_sidecar, beside))
     try:
         digest = digest_of(said) or ""
         await put(beside, said, sha256=digest, mime="application/json", overwrite=overwrite)

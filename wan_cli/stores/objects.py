@@ -86,7 +86,7 @@ def _store(address: Address, size: int | None = None) -> Any:
     return _opened(address.scheme, address.bucket, None if size is None else (size >> 24) << 24)
 
 
-async def aside(ask: Callable[[], _Answer]) -> _Answer:
+async def asked(ask: Callable[[], _Answer]) -> _Answer:
     """Ask a store while the loop goes on; a process that is to end waits for no answer."""
     import asyncio
 
@@ -211,10 +211,10 @@ async def put(address: Address, path: Path, *, sha256: str, mime: str, overwrite
     except StoreFault as fault:  # an answer that was lost on the way was asked for again, and met its own object
         if fault.kind != "taken":
             raise
-        if await aside(functools.partial(digest, address)) != sha256:
+        if await asked(functools.partial(digest, address)) != sha256:
             raise
         return
-    found = await aside(functools.partial(look, address))
+    found = await asked(functools.partial(look, address))
     if found is None or found.size != size or found.sha256 not in (None, sha256):
         raise StoreFault("failed", "the store took it, and has something else there now")
 
