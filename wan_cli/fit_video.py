@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 from wan_cli.catalog import Inputs, Model, Offer
+from wan_cli.dataclass import replace
 from wan_cli.errors import UnsupportedOption, UsageError
 from wan_cli.models import Job, Kind, Media
 from wan_cli.registry import capabilities, who_can

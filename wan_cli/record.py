@@ -139,15 +139,16 @@ _AS_IS = frozenset({type(None), str, int, float, bool})
 
 @functools.cache
 def _names(cls: type) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(cls))
+    """Return the names of a dataclass's fields; none for another class."""
+    return tuple(field.name for field in fields(cls)) if is_dataclass(cls) else ()
 
 
 def _plain(value: object) -> Any:
     cls: type = type(value)
     if cls in _AS_IS:  # nearly all of them: a task is written down ten times
         return value
-    if is_dataclass(cls):
-        return {name: _plain(getattr(value, name)) for name in _names(cls)}
+    if names := _names(cls):
+        return {name: _plain(getattr(value, name)) for name in names}
     if isinstance(value, (list, tuple)):
         return [_plain(inner) for inner in value]
     if isinstance(value, Mapping):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from wan_cli import naming
 from wan_cli.cli.outcome import removed
 from wan_cli.cli.storing import aimed, check_objects, refuse_showing
+from wan_cli.dataclass import replace
 from wan_cli.errors import ConfigInvalid, UsageError
 from wan_cli.media import EXTENSIONS, film
 from wan_cli.models import Done, Saved, Target, Task

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 from wan_cli.catalog import Inputs, Offer
 from wan_cli.cli.frames import check_address
 from wan_cli.cli.storing import readable
+from wan_cli.dataclass import replace
 from wan_cli.errors import FileInvalid, UsageError
 from wan_cli.media import local_file, mime_of_extension, sniff
 from wan_cli.models import Kind, Media, Role, Verb

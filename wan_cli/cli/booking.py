@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wan_cli.cli.following import same_account
+from wan_cli.dataclass import replace
 from wan_cli.engine.again import reopened
 from wan_cli.engine.decide import taken
 from wan_cli.errors import UsageError

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from wan_cli.cli.hints import of_queue
+from wan_cli.dataclass import replace
 from wan_cli.engine import decide
 from wan_cli.models import Sending, Task
 from wan_cli.registry import capabilities

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wan_cli import spend
 from wan_cli.cli.curl import as_data
+from wan_cli.dataclass import replace
 from wan_cli.models import Task, Warned
 from wan_cli.registry import capabilities
 from wan_cli.text import one_line

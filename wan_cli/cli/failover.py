@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from wan_cli.cli.order import price_lines
+from wan_cli.dataclass import replace
 from wan_cli.errors import UsageError
 from wan_cli.models import Cost, Failed, New, Task
 from wan_cli.text import one_line

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wan_cli.cli.aiming import default_target, retargeted
@@ -14,6 +13,7 @@ from wan_cli.cli.lengths import seconds
 from wan_cli.cli.options import flag, said
 from wan_cli.cli.outcome import Wish, overall, removed, task_outcome
 from wan_cli.cli.storing import forget_fetched
+from wan_cli.dataclass import replace
 from wan_cli.errors import KeyMissing, KeyRejected, StillRunning, UsageError, WanError
 from wan_cli.models import Done, Failed, Job, Lost, New, Saved, Sending, Task
 from wan_cli.registry import capabilities

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from wan_cli.cli.aiming import default_target
 from wan_cli.cli.following import well_formed
+from wan_cli.dataclass import replace
 from wan_cli.engine.decide import taken
 from wan_cli.engine.rescue import FORMAT, MAX_BYTES
 from wan_cli.errors import FileInvalid, UsageError

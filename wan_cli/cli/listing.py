@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from wan_cli.dataclass import replace
 from wan_cli.errors import Interrupted, UsageError, WanError
 from wan_cli.registry import every_model, knows
 from wan_cli.text import one_line

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import secrets
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wan_cli import spend
@@ -20,6 +19,7 @@ from wan_cli.cli.lengths import seconds
 from wan_cli.cli.options import flag, said
 from wan_cli.cli.outcome import Wish
 from wan_cli.cli.run import Session
+from wan_cli.dataclass import replace
 from wan_cli.engine import decide
 from wan_cli.engine.loop import Decision, model_of
 from wan_cli.errors import ConsentMissing, FileInvalid, Interrupted, KeyOrigin, KeyRejected, UsageError, WanError

@@ -5,12 +5,12 @@ It buys and downloads nothing and writes nothing down: ``wan wait HANDLE`` does 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wan_cli.cli.choose import known
 from wan_cli.cli.options import flag, said
 from wan_cli.cli.run import Session
+from wan_cli.dataclass import replace
 from wan_cli.errors import UnsupportedOption, UsageError, WanError
 from wan_cli.models import Job, Target, Task
 from wan_cli.registry import capabilities, names

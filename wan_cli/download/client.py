@@ -5,6 +5,7 @@ Source: reliability.md section 2.4 (S1, S2, S9, S20): nothing secret is in this 
 
 from __future__ import annotations
 
+import functools
 import ssl
 from collections.abc import Callable
 from http.cookiejar import DefaultCookiePolicy
@@ -44,10 +45,13 @@ class Route(httpx.AsyncBaseTransport):
         self._tls = tls
         self._context: ssl.SSLContext | None = None
         self._transports: dict[tuple[str | None, bool], Wire] = {}
+        self._proxy = functools.cache(proxies.proxy_for)
+        """Which proxy the environment names is found among all its variables: once for each host."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request; raise ``DownloadFailed`` where the proxy or certificate settings cannot be used."""
-        proxy = None if PINNED in request.extensions else proxy_for(request.url)
+        url = request.url
+        proxy = None if PINNED in request.extensions else self._proxy(url.scheme, url.netloc.decode("ascii"))
         return await self._transport(proxy, request.url.scheme == "https").handle_async_request(request)
 
     def _transport(self, proxy: str | None, secure: bool) -> Wire:  # noqa: FBT001 - half of a key

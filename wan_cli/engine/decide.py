@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from wan_cli.dataclass import replace
 from wan_cli.engine.loop import Engine
 from wan_cli.engine.origins import bought_elsewhere, elsewhere
 from wan_cli.engine.signals import Stopped

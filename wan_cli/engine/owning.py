@@ -26,11 +26,14 @@ async def own(engine: Engine, task: Task, ends: float, *, wait: bool) -> tuple[b
             return False, stored
         attached = True
         await engine.pause(ATTACHED_S)
+    planned = task.state.kind == "new"
+    if planned and not attached and engine.ledger.is_new(task.id):
+        return True, replace(task, charged="no", submitted_at=None)
     stored = engine.ledger.get(task.id)
     if attached:  # what the other process left is taken up as it is
         engine.leftovers.forget()
         return True, merged(engine, stored, replace(task, state=stored.state))
-    if task.state.kind == "new" and (stored.state.kind == "new" or stored.unbought):
+    if planned and (stored.state.kind == "new" or stored.unbought):
         return True, replace(task, charged="no", submitted_at=None)
     return True, merged(engine, stored, task)
 

@@ -6,10 +6,10 @@ The video is what was bought and is safe before its poster is thought of, so a p
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from wan_cli.dataclass import replace
 from wan_cli.extras import install
 from wan_cli.intake import read_regular
 from wan_cli.media import film

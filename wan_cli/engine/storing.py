@@ -12,11 +12,11 @@ import itertools
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wan_cli.dataclass import replace
 from wan_cli.engine.sidecar import sidecar_path, write_sidecar
 from wan_cli.errors import WanError, WriteFailed
 from wan_cli.intake import digest_of, open_regular

@@ -7,9 +7,9 @@ without a documented key; what came back is durable before anything else is done
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from wan_cli.dataclass import replace
 from wan_cli.engine.compare import odd_amount
 from wan_cli.engine.expiry import stated
 from wan_cli.engine.explain import oversize, shortfall

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from wan_cli.dataclass import replace
 from wan_cli.engine.explain import oversize
 from wan_cli.engine.loop import Engine, Service
 from wan_cli.errors import NetworkError, ProviderUnavailable

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
 import shlex
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 from wan_cli.errors import StateUnusable
@@ -32,21 +30,30 @@ def damaged(database: Path, journal: Path, reason: object) -> StateUnusable:
     )
 
 
-@contextlib.contextmanager
-def translated(database: Path, journal: Path, doing: str) -> Iterator[None]:
-    """Turn any SQLite or system error inside into ``StateUnusable``; ``doing`` is "read", "written", "opened"."""
-    try:
-        yield
-    except json.JSONDecodeError as error:
-        raise damaged(database, journal, error) from error
-    except (sqlite3.Error, OSError, UnicodeError) as error:
-        primary = _primary(error)
-        if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise damaged(database, journal, error) from error
-        path = getattr(error, "filename", None) or database
-        reason = getattr(error, "strerror", None) or str(error)
-        msg = f"the ledger {path} cannot be {doing}: {reason}"
-        raise StateUnusable(msg, hint=_hint(error, primary, database)) from error
+class translated:  # noqa: N801 - it reads as a verb, and a function would cost three times as much, ten times a task
+    """Turns any SQLite or system error inside into ``StateUnusable``; ``doing`` is "read", "written", "opened"."""
+
+    __slots__ = ("_database", "_doing", "_journal")
+
+    def __init__(self, database: Path, journal: Path, doing: str) -> None:
+        """Say what is done to which files."""
+        self._database, self._journal, self._doing = database, journal, doing
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Raise ``StateUnusable`` in place of what went wrong."""
+        if isinstance(error, json.JSONDecodeError):
+            raise damaged(self._database, self._journal, error) from error
+        if isinstance(error, sqlite3.Error | OSError | UnicodeError):
+            primary = _primary(error)
+            if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                raise damaged(self._database, self._journal, error) from error
+            path = getattr(error, "filename", None) or self._database
+            reason = getattr(error, "strerror", None) or str(error)
+            msg = f"the ledger {path} cannot be {self._doing}: {reason}"
+            raise StateUnusable(msg, hint=_hint(error, primary, self._database)) from error
 
 
 def is_held(error: BaseException | None) -> bool:

@@ -29,6 +29,12 @@ class Lookups:
             found = tasks.find_id(db, name)
         return self._storage.tasks("WHERE id = ?", (found,))[0]
 
+    def is_new(self, task_id: str) -> bool:
+        """Tell whether a task is there and nothing was done about it yet, without reading all of it."""
+        with self._storage.reading() as db:
+            found = db.execute("SELECT kind FROM task WHERE id = ?", (task_id,)).fetchone()
+        return found is not None and found[0] == "new"
+
     def find_handle(self, provider: str, task_id: str) -> Task | None:
         """Return the (newest) task that has this id at that provider, if there is one."""
         which = "WHERE provider = ? AND task_id = ? ORDER BY created DESC, rowid DESC LIMIT 1"

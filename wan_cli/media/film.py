@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
+from wan_cli.dataclass import replace
 from wan_cli.errors import ConfigInvalid, FileInvalid, StateUnusable
 from wan_cli.extras import install
 from wan_cli.intake import digest_of, open_regular

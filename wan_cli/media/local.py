@@ -6,10 +6,10 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from wan_cli.dataclass import replace
 from wan_cli.errors import FileInvalid
 from wan_cli.media.formats import FACTS, Sniffed
 from wan_cli.media.notices import notices

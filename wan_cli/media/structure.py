@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
+from wan_cli.dataclass import replace
 from wan_cli.media.formats import CHECKS, FACTS, Sniffed
 from wan_cli.media.movie import movie_facts
 from wan_cli.media.sniffing import UNKNOWN, sniff

@@ -9,6 +9,7 @@ client; the engine does the waiting and the transport the sending, for every ada
 from __future__ import annotations
 
 import codecs
+import functools
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -147,8 +148,7 @@ class Provider(ABC):
         extensions: dict[str, Any] = {"embedded": tuple(embedded), "form": form}
         return httpx.Request(
             method,
-            self.base + path,
-            params=query,
+            _address(self.base + path, tuple((query or {}).items())),
             headers={"Accept": "application/json", **kind, **(headers or {})},
             content=content,
             extensions=extensions,
@@ -249,6 +249,12 @@ class Provider(ABC):
             if sniff(content[:_HEAD_BYTES]) == "text/html":
                 raise Unreadable("it is an HTML page, which looks like a login or proxy page") from odd
             raise Unreadable(str(odd)) from odd
+
+
+@functools.lru_cache(maxsize=512)
+def _address(link: str, query: tuple[tuple[str, str], ...]) -> httpx.URL:
+    """Return an address: a task is asked about again and again, and taking one apart is half of making a request."""
+    return httpx.URL(link, params=query) if query else httpx.URL(link)
 
 
 def lists_tasks(adapter: type[Provider]) -> bool:

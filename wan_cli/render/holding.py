@@ -226,9 +226,9 @@ def _used(item: Item, items: Mapping[str, Item]) -> Iterator[tuple[str, str]]:
 
 
 def _with(item: Item, **fields: object) -> Item:
-    from dataclasses import replace
+    from wan_cli.dataclass import replace
 
-    return replace(item, **fields)  # type: ignore[arg-type]
+    return replace(item, **fields)
 
 
 def _stranger(path: str) -> str:

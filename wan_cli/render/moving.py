@@ -70,7 +70,7 @@ def move(planned: Plan, root: Path, lock: Lock, sight: Sight) -> Plan:
 def _after(item: Item, entries: Mapping[str, object], moved: set[str]) -> Item:
     if item.asset.id not in moved:
         return item
-    return replace(item, entry=entries[item.asset.id], moves=())  # type: ignore[arg-type] # entries of a lock
+    return replace(item, entry=entries[item.asset.id], moves=())
 
 
 def _taken(one: _Move, olds: Mapping[str, int], root: Path) -> bool:

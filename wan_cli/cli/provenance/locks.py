@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wan_cli.cli.assets import NATURAL, ROLES
+from wan_cli.dataclass import replace
 from wan_cli.errors import UsageError
 from wan_cli.imprint import MOST_REFERENCES, VERSION, task_of
 from wan_cli.models import Cost, File, LocalFile, Media, Role, Task

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wan_cli.cli.rendering.stored import name_of
+from wan_cli.dataclass import replace
 from wan_cli.errors import UsageError
 from wan_cli.lock import Made
 from wan_cli.models import Saved, Target, Task

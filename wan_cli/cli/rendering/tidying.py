@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wan_cli.dataclass import replace
 from wan_cli.errors import UsageError
 from wan_cli.intake import read_regular
 from wan_cli.lock import Entry, Made, dumps, loads, merge

@@ -10,9 +10,9 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from wan_cli.dataclass import replace
 from wan_cli.ui.preview.answers import DONE, INSIDE, QUESTIONS, REGISTERS, Answers, typed, understood
 
 if TYPE_CHECKING:

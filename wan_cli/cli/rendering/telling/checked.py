@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from wan_cli.cli.rendering.telling.lines import planned_line
 from wan_cli.cli.rendering.telling.marks import MOST_MARKS, mark, where
 from wan_cli.cli.rendering.telling.reports import write_reports
+from wan_cli.dataclass import replace
 from wan_cli.errors import StaleAssets
 from wan_cli.sandbox import MARK
 from wan_cli.text import one_line

@@ -9,12 +9,12 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wan_cli import spend
+from wan_cli.dataclass import replace
 from wan_cli.errors import UsageError
 from wan_cli.text import one_line
 from wan_cli.ui.report import Line, Report, Shot
