@@ -26,7 +26,7 @@ LAYERS = (
     {"catalog", "naming", "geometry", "retry_after", "proxies", "intake", "imprint"},
     {"text"},
     {"models"},
-    {"extras", "errors", "lean", "dataclass", "pattern", "whole"},
+    {"extras", "errors", "lean", "dataclass", "pattern", "cycles", "whole"},
     {"__init__"},
 )
 """The parts of the package, top to bottom. A part imports what is below it: never what is above or beside it."""

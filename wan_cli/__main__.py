@@ -4,9 +4,6 @@ import errno
 import gc
 import sys
 
-_OBJECTS = 100_000
-"""New objects between two looks for cycles, instead of 700: importing makes eighty thousand that all stay."""
-
 
 def run() -> None:
     """Run the command line; ``--version`` alone is answered before anything else is imported."""
@@ -21,7 +18,9 @@ def run() -> None:
             sys.stdout = None
             sys.exit(_told(error))
         return
-    gc.set_threshold(_OBJECTS, *gc.get_threshold()[1:])
+    from wan_cli import cycles
+
+    cycles.seldom()
     # httpx imports its own command line where click and rich are installed (40 ms): None there is "not installed"
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     from wan_cli.cli.main import main

@@ -42,7 +42,7 @@ class Document(dict[str, Any]):
 
 def to_document(task: Task) -> dict[str, Any]:
     """Return ``task`` as a JSON object. Raises ``ValueError`` for a value that JSON cannot hold."""
-    return {name: _plain(getattr(task, name)) for name in _names(Task)}
+    return _fields_of(task, _names(Task))
 
 
 def from_document(doc: Mapping[str, Any]) -> Task:
@@ -143,12 +143,17 @@ def _names(cls: type) -> tuple[str, ...]:
     return tuple(field.name for field in fields(cls)) if is_dataclass(cls) else ()
 
 
+def _fields_of(one: object, names: Iterable[str]) -> dict[str, Any]:
+    # nearly all values go as they are: a task is written down ten times, and has seventy
+    return {name: value if type(value := getattr(one, name)) in _AS_IS else _plain(value) for name in names}
+
+
 def _plain(value: object) -> Any:
     cls: type = type(value)
-    if cls in _AS_IS:  # nearly all of them: a task is written down ten times
+    if cls in _AS_IS:
         return value
     if names := _names(cls):
-        return {name: _plain(getattr(value, name)) for name in names}
+        return _fields_of(value, names)
     if isinstance(value, (list, tuple)):
         return [_plain(inner) for inner in value]
     if isinstance(value, Mapping):

@@ -126,10 +126,12 @@ def _parts(load: Load) -> Any:
     """Build what :meth:`wan_cli.cli.context.App.service` builds, for the server of this benchmark."""
     import functools
 
+    from wan_cli import cycles
     from wan_cli.download import Fetcher, result_client
     from wan_cli.providers import load as adapter
     from wan_cli.transport.client import Api, tls_context
 
+    cycles.seldom()  # as every command begins
     provider = adapter("modelverse")(load.url)
     api = Api(provider.origin, lambda: "sk-of-the-benchmark")
     results = functools.cache(lambda: result_client(tls_context))

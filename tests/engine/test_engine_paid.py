@@ -10,7 +10,8 @@ import pytest
 from support_engine import Reply, Stage, accepted, error, lost, refused_connection, running, succeeded
 
 from wan_cli.engine import readback
-from wan_cli.engine.submit import failed, learn
+from wan_cli.engine.learning import learn
+from wan_cli.engine.submit import failed
 from wan_cli.engine.uploads import upload
 from wan_cli.errors import NetworkError, OverBudget, ProviderUnavailable, RateLimited, StateUnusable, WanError
 from wan_cli.models import (

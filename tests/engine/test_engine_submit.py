@@ -595,7 +595,7 @@ def test_a_task_that_failed_at_once_says_what_it_cost(stage: Stage) -> None:
 
 def test_a_cancelled_answer_leaves_the_charge_unknown(stage: Stage) -> None:
     """What a cancelled task cost is unknown where the provider does not say."""
-    from wan_cli.engine.submit import learn
+    from wan_cli.engine.learning import learn
 
     task = learn(moved(stage.task(), charged="yes"), Cancelled(facts=Facts(request_id="r")), 9.0)
     assert (task.charged, task.charge_basis, task.finished_at, task.request_id) == ("unknown", "assumed", 9.0, "r")
@@ -603,7 +603,7 @@ def test_a_cancelled_answer_leaves_the_charge_unknown(stage: Stage) -> None:
 
 def test_the_expiry_is_the_earliest_address_or_the_documented_time(stage: Stage) -> None:
     """Addresses say when they end; else the provider's documents do; else nobody knows."""
-    from wan_cli.engine.submit import learn
+    from wan_cli.engine.learning import learn
 
     stated = Done(outputs=tuple(Output(url=f"https://c.example/a?Expires={at}") for at in (1795260000, 1795250000)))
     plain = Done(outputs=(Output(url="https://c.example/a"),), facts=Facts(finished_at=1000.0))

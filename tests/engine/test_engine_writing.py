@@ -301,6 +301,18 @@ def test_a_busy_loop_keeps_nothing_waiting_for_long(stage: Stage, monkeypatch: p
     assert stage.play(play()) == 1 + 4  # one in which it begins to wait, and 20 ms by the clock
 
 
+@pytest.mark.parametrize(("tasks", "calls"), [(1, 0), (3, 2)])
+def test_with_a_second_task_cycles_are_looked_for_as_usual(
+    stage: Stage, tasks: int, calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command with one task ends before that is worth anything; those of many hold memory."""
+    called: list[None] = []
+    monkeypatch.setattr("wan_cli.cycles.as_usual", lambda: called.append(None))
+    stage.script("rivya", *[accepted()] * tasks, *[succeeded()] * tasks)
+    together(stage, stage.engine.run, [stage.task("rivya") for _ in range(tasks)])
+    assert len(called) == calls
+
+
 def test_the_last_task_has_all_that_waits_written(stage: Stage) -> None:
     """Tasks that end let go of their claims without waiting, and when the last one has, all of it is durable."""
     tasks = [stage.task("rivya") for _ in range(TASKS)]

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from wan_cli.dataclass import dataclass, replace
 from wan_cli.engine.expiry import day
+from wan_cli.engine.learning import learn
 from wan_cli.engine.loop import Engine, Service
-from wan_cli.engine.submit import learn, settle
+from wan_cli.engine.submit import settle
 from wan_cli.engine.waiting import pause
 from wan_cli.errors import InternalError, KeyMissing, KeyRejected, WanError
 from wan_cli.models import Done, Lost, Pending, Task, TaskChanged

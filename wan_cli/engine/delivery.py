@@ -125,6 +125,8 @@ class _Desk:
         self.engine = engine
         self.service = service
         self.task = task
+        self._paths: dict[tuple[int, str], Path] = {}
+        """Where a result goes, by its number and extension."""
 
     async def bring(self, index: int, output: Output) -> _Fetched:
         """Bring one result in. Everything that goes wrong is in the answer."""
@@ -270,13 +272,15 @@ class _Desk:
         return self._path(index, EXTENSIONS[formats[0]] if formats else ".png")
 
     def _path(self, index: int, ext: str) -> Path:
-        task, state = self.task, self.task.state
-        delivered = len(state.outputs) if isinstance(state, Done) else 1
-        first, total = naming_numbers(task, delivered)
-        return naming.final_paths(
-            storing.template_here(self.engine, task), 1, ext, first=first + index - 1, total=total,
-            values={"id": task.id, "task": task.id, "provider": task.provider, "model": task.job.model},
-        )[0]  # fmt: skip
+        if (index, ext) not in self._paths:
+            task, state = self.task, self.task.state
+            delivered = len(state.outputs) if isinstance(state, Done) else 1
+            first, total = naming_numbers(task, delivered)
+            (self._paths[index, ext],) = naming.final_paths(
+                storing.template_here(self.engine, task), 1, ext, first=first + index - 1, total=total,
+                values={"id": task.id, "task": task.id, "provider": task.provider, "model": task.job.model},
+            )  # fmt: skip
+        return self._paths[index, ext]
 
 
 def naming_numbers(task: Task, delivered: int) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from weakref import WeakValueDictionary
 
+from wan_cli import cycles
 from wan_cli.catalog import Model
 from wan_cli.dataclass import dataclass, field, replace
 from wan_cli.engine.foresight import Foresight
@@ -108,6 +109,8 @@ class Engine:
         ends = self.monotonic() + (DEADLINES_S[task.job.makes] if limit is None else limit)
         owned = False
         self.hands += 1
+        if self.hands > 1:
+            cycles.as_usual()
         try:
             if first:
                 from wan_cli.engine.decide import taken
@@ -193,6 +196,21 @@ class Engine:
         self.tell(TaskChanged(task=task, note=note))
         return task
 
+    async def begin(self, task: Task, attempt: Callable[[], None]) -> None:
+        """Make durable that a task is being sent, and what, before it is. Raises ``StateUnusable``: nothing is sent."""
+
+        def both() -> None:
+            self.ledger.save(task)
+            attempt()
+
+        await self.writing.do(both)
+        self._is_saved(task)
+        self.tell(TaskChanged(task=task))
+
+    def _is_saved(self, task: Task) -> None:
+        self._unsaved.pop(task.id, None)
+        self.rescue.drop(task.id)
+
     async def note(self, task: Task) -> Task:
         """Make a transition durable. Raises ``StateUnusable`` only where a purchase would follow.
 
@@ -201,8 +219,7 @@ class Engine:
         """
         try:
             await self.writing.do(self.ledger.save, task)
-            self._unsaved.pop(task.id, None)
-            self.rescue.drop(task.id)
+            self._is_saved(task)
         except StateUnusable as error:
             if task.state.kind == "sending":
                 raise

@@ -7,22 +7,21 @@ without a documented key; what came back is durable before anything else is done
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import TYPE_CHECKING
 
 from wan_cli.dataclass import replace
 from wan_cli.engine.compare import odd_amount
-from wan_cli.engine.expiry import stated
 from wan_cli.engine.explain import oversize, shortfall
+from wan_cli.engine.learning import learn
 from wan_cli.engine.loop import Engine, Service
 from wan_cli.engine.pace import pause_asked
 from wan_cli.engine.readback import read_back
 from wan_cli.engine.signals import Stopped
 from wan_cli.engine.uploads import uploaded
-from wan_cli.errors import Charged, FileInvalid, InternalError, RateLimited, StateUnusable, WanError
+from wan_cli.errors import FileInvalid, InternalError, RateLimited, StateUnusable, WanError
 from wan_cli.models import (
-    Cost,
     Done,
-    Facts,
     Failed,
     New,
     Pending,
@@ -115,14 +114,14 @@ async def _buy(engine: Engine, task: Task, service: Service, purchase: Purchase)
         submitted = task.submitted_at or engine.now()
         repeated = purchase.doubt is not None
         answer: Answer | Verdict
+        before, task = task, replace(
+            task, state=sending, submitted_at=submitted, charged="unknown", charge_basis="assumed"
+        )  # fmt: skip
         engine.submitting += 1
         try:
-            task = await engine.save(
-                replace(task, state=sending, submitted_at=submitted, charged="unknown", charge_basis="assumed")
-            )
             answer = await _attempt(engine, task, service, attempts, repeated=repeated)
         except StateUnusable as unusable:  # no durable record: nothing is sent
-            answer = Refused(unusable)
+            task, answer = before, Refused(unusable)
         finally:
             engine.submitting -= 1
         if not isinstance(answer, (Refused, Later, Unclear)):
@@ -164,14 +163,21 @@ def _slow_down(engine: Engine, task: Task, service: Service, answer: Verdict, wa
 
 
 async def _attempt(engine: Engine, task: Task, service: Service, number: int, *, repeated: bool) -> Answer | Verdict:
-    """Send it once. A first signal waits for the answer; a second one, or the grace period's end, gives it up."""
+    """Send ``task``, whose state says so, once; before that its state is durable, with its first request.
+
+    A first signal waits for the answer; a second one, or the grace period's end, gives it up. Raises ``StateUnusable``
+    where nothing durable says that it is sent: then it is not.
+    """
     sync = service.provider.synchronous or task.job.route == "sync"
+    begun = False
 
     async def send(request: httpx.Request) -> httpx.Response:
+        nonlocal begun
         body = request.content.decode("utf-8", "replace")
         digest = hashlib.sha256(request.content).hexdigest()
-        record = engine.ledger.record_attempt
-        await engine.writing.do(record, task.id, number, body=body, body_sha256=digest, at=engine.now())
+        record = partial(engine.ledger.record_attempt, task.id, number, body=body, body_sha256=digest, at=engine.now())
+        await (engine.writing.do(record) if begun else engine.begin(task, record))
+        begun = True
         response = await service.api.send(request, paid=True, sync=sync, pictures=task.job.n if sync else 0)
         if wait := pause_asked(response.headers, engine.now()):
             engine.cool(task.provider, service.api.origin, wait)
@@ -222,43 +228,6 @@ async def settle(engine: Engine, task: Task, answer: Answer) -> Task:
     task = await engine.save(learn(task, answer, engine.now()))
     odd = odd_amount(answer.facts)
     return await engine.warn(task, odd) if odd else task
-
-
-def learn(task: Task, answer: Answer, now: float) -> Task:
-    """Lay a provider's answer over the task: state, id, cost, what it says beside."""
-    facts = answer.facts or Facts()
-    ended = not isinstance(answer, Pending)
-    task = replace(
-        task,
-        state=answer,
-        task_id=answer.task_id or task.task_id,
-        request_id=facts.request_id or task.request_id,
-        revised_prompt=facts.revised_prompt or task.revised_prompt,
-        usage=facts.usage or task.usage,
-        finished_at=(task.finished_at or facts.finished_at or now) if ended else None,
-    )
-    if isinstance(answer, Done):
-        task = replace(task, expires_at=_expiry(task, answer))
-    if ended and facts.charged_amount is not None:
-        charged: Charged = "yes" if facts.charged_amount else "no"
-        if facts.charged_amount < 0:  # says nothing that can be relied on
-            charged = "yes" if isinstance(answer, Done) else "unknown"
-        cost = Cost(estimated=task.cost.estimated, actual=facts.charged_amount, unit=task.cost.unit)
-        return replace(task, cost=cost, charged=charged, charge_basis="provider")
-    if isinstance(answer, Failed):
-        return replace(task, charged=answer.charged, charge_basis="assumed")
-    if answer.kind == "cancelled":
-        return replace(task, charged="unknown", charge_basis="assumed")
-    return task
-
-
-def _expiry(task: Task, answer: Done) -> float | None:
-    """Return when the first address expires: as it says itself, else as the provider documents (epoch seconds)."""
-    ends = [end for output in answer.outputs if (end := stated(output.url)) is not None]
-    if ends:
-        return min(ends)
-    hours = capabilities(task.provider).result_hours
-    return None if hours is None or task.finished_at is None else task.finished_at + hours * 3600
 
 
 def failed(error: WanError) -> Failed:

@@ -10,7 +10,7 @@ import functools
 import logging
 import os
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterable, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -221,7 +221,7 @@ class Api:
             response = await line.handle_async_request(request)
             come.status = response.status_code
             try:
-                async for chunk in response.aiter_bytes():
+                async for chunk in _decoded(response):
                     data += chunk
                     if len(data) > cap:
                         raise AnswerLost(
@@ -229,8 +229,9 @@ class Api:
                             raw=self._blinded(data[:cap]),
                             status=come.status,
                         )
+                come.whole = response
             except asyncio.CancelledError:
-                if response.is_closed:  # httpx closes it where it ends, before it says so
+                if response.is_closed:  # httpx closes a compressed one where it ends, before it says so
                     come.whole = response
                 raise
             finally:
@@ -277,6 +278,13 @@ class Api:
                 + _shown(message.content)
             )
         log.debug("%s", safe_text(redact(text, [self._key()]), 20_000))
+
+
+def _decoded(response: httpx.Response) -> AsyncIterable[bytes]:
+    """Return an answer's body as it was before it was compressed; one that was not comes past httpx's decoders."""
+    if "content-encoding" in response.headers or not isinstance(response.stream, httpx.AsyncByteStream):
+        return response.aiter_bytes()
+    return response.stream
 
 
 def _headers(headers: httpx.Headers) -> str:
