@@ -389,3 +389,20 @@ def test_a_folder_that_was_renamed(queue: Queue) -> None:
     queue.cli.cwd.rename(new)
     assert queue.render("--no-wait", cwd=new).code == 0
     assert queue.provider.purchases == 1
+
+
+@pytest.mark.parametrize(
+    ("doubted", "said", "charged"),
+    [
+        ([], "nothing was being sent", "no"),
+        (["a"], "a purchase that was being sent is in doubt", "unknown"),
+        (["a", "b"], "2 purchases being sent are in doubt", "unknown"),
+    ],
+)
+def test_a_second_signal_says_what_it_left(doubted: list[str], said: str, charged: str) -> None:
+    """What a worker that was cut short says is true of what it had in hand."""
+    from wan_cli.cli.queued.worker import _cut_short
+
+    error = _cut_short(doubted, 15)
+    assert said in error.message
+    assert (error.charged, error.exit_code) == (charged, 143)

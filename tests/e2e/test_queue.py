@@ -155,6 +155,8 @@ def test_a_second_signal_ends_at_once(crew: Crew, slow: SlowProvider) -> None:
     first.send_signal(signal.SIGINT)
     ended = crew.end(first)
     assert (ended.code, crew.states()) == (130, ["unknown"]), ended.err
+    assert "ended at once; a purchase that was being sent is in doubt" in ended.err
+    assert "charged: unknown" in ended.err
     slow.let_go()
 
 

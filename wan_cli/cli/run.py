@@ -54,6 +54,8 @@ class Session:
     """A render's work, where it is one."""
     grace: Mapping[str, float] = field(default_factory=lambda: GRACE_S)
     """Seconds a purchase under way may still take, by the signal's name."""
+    beats: bool = True
+    """Whether it keeps hold of a shared ledger's tasks; a worker does so itself, and looks at what it lost."""
     speaker: Callable[[], EventReporter] | None = None
     """Makes who is told, where that is not what the flags say."""
     reporter: EventReporter = field(default_factory=QuietReporter)
@@ -96,7 +98,7 @@ class Session:
 
     async def _alive(self) -> None:
         """Keep hold of the tasks of a ledger that several machines share, for as long as the engine works on them."""
-        if self.app.queue is None:
+        if self.app.queue is None or not self.beats:
             return
         from wan_cli.ledger.postgres import shared
 

@@ -43,6 +43,8 @@ class Hands:
     until_empty: bool
     error: WanError | None = None
     """Why it ended, where that was not on demand."""
+    doubted: set[str] = field(default_factory=set)
+    """What was being sent when a second signal came."""
     _working: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _sending: set[str] = field(default_factory=set)
     _places: dict[str, Place] = field(default_factory=dict)
@@ -57,6 +59,8 @@ class Hands:
         if isinstance(event, TaskChanged):
             change = self._sending.add if event.task.state.kind == "sending" else self._sending.discard
             change(event.task.id)
+            if event.task.state.kind == "unknown" and self.making.engine.abandon.is_set():
+                self.doubted.add(event.task.id)
 
     def roots(self, task: Task) -> tuple[str, str]:
         """Return where the manifest's root of a task is in the ledger, and here; empty where it is not."""

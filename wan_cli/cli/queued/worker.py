@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from wan_cli import __version__
@@ -16,6 +16,7 @@ from wan_cli.registry import capabilities, names
 if TYPE_CHECKING:
     from wan_cli.cli.commands.worker import Working
     from wan_cli.cli.context import App
+    from wan_cli.cli.queued.hands import Hands
     from wan_cli.cli.queued.making import Served
     from wan_cli.engine import Engine
     from wan_cli.ledger.postgres.shared import SharedLedger
@@ -42,22 +43,23 @@ def work(app: App, options: Working) -> int:
     if root is not None and not root.is_dir():
         raise UsageError(f"--root {root} is not a folder", hint="wan worker --help")
     ledger = ready(app)
-    session = Session(app=app, quiet=options.quiet, jsonl=options.jsonl, verbose=options.verbose, grace=GRACE_S)
+    session = Session(
+        app=app, quiet=options.quiet, jsonl=options.jsonl, verbose=options.verbose, grace=GRACE_S, beats=False,
+    )  # fmt: skip
     session.speaker = lambda: WorkerReporter(app.streams, quiet=options.quiet, jsonl=options.jsonl)
     app.buying = True
-    ended: list[WanError | None] = []
+    ended: list[WanError] = []
 
     async def loop(engine: Engine) -> list[Task]:
-        ended.append(await _loop(app, engine, ledger, session, options, served, root))
+        hands = await _loop(app, engine, ledger, session, options, served, root)
         if engine.abandon.is_set() and session.signal:
-            ended[0] = Interrupted(
-                "ended at once; what was being sent is in doubt", hint="wan recover --queue URL", charged="unknown",
-                exit_code=128 + session.signal,
-            )  # fmt: skip
+            ended.append(_cut_short(hands.doubted, session.signal))
+        elif hands.error is not None:
+            ended.append(hands.error)
         return []
 
     session.run(loop)
-    if ended[0] is not None:
+    if ended:
         raise ended[0]
     return app.summary([], None, 0) if options.jsonl else 0
 
@@ -65,7 +67,7 @@ def work(app: App, options: Working) -> int:
 async def _loop(
     app: App, engine: Engine, ledger: SharedLedger, session: Session, options: Working, served: dict[str, Served],
     root: Any,
-) -> WanError | None:  # fmt: skip
+) -> Hands:  # fmt: skip
     from wan_cli.cli.queued.folders import Folders, Moving
     from wan_cli.cli.queued.hands import Hands
     from wan_cli.cli.queued.making import Making
@@ -99,7 +101,17 @@ async def _loop(
                       worker=ledger.worker, providers=[*served])  # fmt: skip
         await hands.run()
         reporter.tell("ended", f"worker {ledger.worker} has ended", worker=ledger.worker)
-    return hands.error
+    return hands
+
+
+def _cut_short(doubted: Collection[str], number: int) -> Interrupted:
+    """Say what a second signal left behind: the tasks in hand are given back, what was being sent is in doubt."""
+    if not doubted:
+        said = "ended at once; nothing was being sent, and its tasks are taken up by the next worker"
+        return Interrupted(said, hint="wan status --queue URL", charged="no", exit_code=128 + number)
+    what = "a purchase that was being sent is" if len(doubted) == 1 else f"{len(doubted):,} purchases being sent are"
+    hint = "wan recover --queue URL"
+    return Interrupted(f"ended at once; {what} in doubt", hint=hint, charged="unknown", exit_code=128 + number)
 
 
 def _served(app: App, wanted: Sequence[str]) -> dict[str, Served]:

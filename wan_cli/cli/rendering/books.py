@@ -199,12 +199,12 @@ def follow_ledger(
     Returns what was dropped because it was never sent, by asset.
     """
     unsent: dict[str, list[Flight]] = {}
+    scope = scope or scope_of(lock.path)
     for name, entry in list(lock.entries.items()):
         if not entry.open or (only is not None and name not in only):
             continue
         kept, tried = [], entry.tried
         for flight in entry.open:
-            scope = scope or scope_of(lock.path)
             task = ledger_task(ledger(), scope, Purchase.of(name, flight), flight.item)
             if task is None or not is_same(flight, task):
                 kept.append(flight)

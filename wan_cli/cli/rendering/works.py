@@ -146,9 +146,10 @@ class Works:
             user_key=purchase.user_key(self.books.scope), token=purchase.token(slot), fingerprint=purchase.mark,
             cost=Cost(estimated=None if line.amount is None else float(line.amount), unit=line.unit),
         )  # fmt: skip
-        self.books.purchases[task.id] = purchase
+        planned = task.id
+        self.books.purchases[planned] = purchase
         task = await self.engine.plan(task)
-        self.books.purchases[task.id] = purchase
+        self.books.purchases[task.id] = self.books.purchases.pop(planned)  # a queue may have it under another id
         for message in order.fitted.warnings if slot == 1 else ():
             self.engine.tell(Warned(message=message, task=task))
         return task, known
