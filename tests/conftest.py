@@ -92,6 +92,21 @@ def live(cli: Any, provider: Any) -> Any:
 
 
 @pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Return an S3 server with an empty bucket, and the environment that leads to it."""
+    from support_store import Store, serving
+
+    from wan_cli.stores import objects
+
+    with serving(Store()) as server:
+        for name, value in server.variables().items():
+            monkeypatch.setenv(name, value)
+        objects.forget()
+        yield server
+    objects.forget()
+
+
+@pytest.fixture
 def wire(tmp_path: Path, cli: Any) -> Iterator[Any]:
     """Return a server of raw sockets that speaks every provider's contract, and breaks where the test says."""
     from support_wire import Wire

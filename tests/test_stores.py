@@ -12,27 +12,15 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support_store import SECRET, Fault, Store, serving
+from support_store import SECRET, Fault, Store
 
 from wan_cli.errors import ConfigInvalid, UsageError
 from wan_cli.stores import StoreFault, is_address, objects, places, read_address
 from wan_cli.stores.faults import fault_of, translated
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """Return an S3 server, and nothing else in the environment."""
-    with serving(Store()) as server:
-        for name, value in server.variables().items():
-            monkeypatch.setenv(name, value)
-        objects.forget()
-        yield server
-    objects.forget()
 
 
 def send(path: Path, key: str, *, overwrite: bool = False, sha256: str | None = None) -> None:

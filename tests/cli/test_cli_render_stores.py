@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support_cli import Cli, Ran, picture
-from support_store import SECRET, Fault, Store, serving
+from support_store import SECRET, Fault, Store
 
 from wan_cli.stores import objects
 
@@ -30,17 +30,6 @@ images = ["@hero", "refs/logo.png"]
 prompt = "make it a poster"
 """
 ONE = '[defaults]\nprovider = "rivya"\noutput = "art/{id}{ext}"\n[[asset]]\nid = "hero"\nprompt = "a lighthouse"\n'
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """Return an S3 server with an empty bucket, and the environment that leads to it."""
-    with serving(Store()) as server:
-        for name, value in server.variables().items():
-            monkeypatch.setenv(name, value)
-        objects.forget()
-        yield server
-    objects.forget()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support_cli import Cli, picture
 from support_provider import Say
-from support_store import SECRET, Fault, Store, serving
+from support_store import SECRET, Fault, Store
 
 from wan_cli.cli.storing import check_objects
 from wan_cli.engine.storing import taken_over
@@ -19,17 +19,6 @@ from wan_cli.errors import UsageError, WriteFailed
 from wan_cli.stores import objects, read_address
 
 CALL = ("generate", "a fox", "-p", "rivya", "-o", "s3://studio/out/fox.png")
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """Return an S3 server with an empty bucket, and the environment that leads to it."""
-    with serving(Store()) as server:
-        for name, value in server.variables().items():
-            monkeypatch.setenv(name, value)
-        objects.forget()
-        yield server
-    objects.forget()
 
 
 @pytest.fixture

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import pytest
 from support_cli import Cli, picture
-from support_store import Store, serving
+from support_store import Store
 from test_cli_queue import Queue
 from test_cli_render_stores import HOME, MANIFEST
 
-from wan_cli.stores import objects
-
 if TYPE_CHECKING:
     from support_postgres import PostgresServer
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """Return an S3 server with an empty bucket, and the environment that leads to it."""
-    with serving(Store()) as server:
-        for name, value in server.variables().items():
-            monkeypatch.setenv(name, value)
-        objects.forget()
-        yield server
-    objects.forget()
 
 
 def test_results_of_a_queue_go_to_a_store(live: Cli, postgres: PostgresServer, store: Store) -> None:
