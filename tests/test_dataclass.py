@@ -7,7 +7,7 @@ import dataclasses
 import pickle
 from collections.abc import Callable
 from dataclasses import field
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -95,6 +95,73 @@ def test_what_does_not_fit_is_refused(make: Make, call: Callable[[Any], Any]) ->
     base, _ = classes(make, frozen=True)
     with pytest.raises(TypeError):
         call(base)
+
+
+@BOTH
+@pytest.mark.parametrize("how", [{}, {"frozen": True, "slots": True}], ids=str)
+def test_a_copy_with_changes(make: Make, how: dict[str, bool]) -> None:
+    """``replace`` makes what the library's would: another one, of the same class, whose other fields are the same."""
+    base, more = classes(make, **how)
+    for one in (base("a", 2, parts=["x"], left=3), more("a", kind="k")):
+        for changes in ({}, {"size": 7}, {"name": "b", "left": 1}):
+            ours, theirs = module.replace(one, **changes), dataclasses.replace(one, **changes)
+            assert (type(ours), ours, ours.left, ours.secret) == (type(one), theirs, theirs.left, theirs.secret)
+            assert ours.parts is one.parts
+        with pytest.raises(TypeError):
+            module.replace(one, colour="red")
+
+
+@BOTH
+def test_a_copy_is_worked_out_again(make: Make) -> None:
+    """Where a class has a ``__post_init__`` or a field that nobody says, a copy goes through both."""
+
+    @make(frozen=True)
+    class Worked:
+        """With both."""
+
+        x: int
+        twice: int = field(init=False)
+
+        def __post_init__(self) -> None:
+            object.__setattr__(self, "twice", 2 * self.x)
+
+    assert module.replace(Worked(2), x=3) == Worked(3)
+    with pytest.raises((TypeError, ValueError)):
+        module.replace(Worked(2), twice=1)
+
+
+@BOTH
+def test_a_default_that_would_be_shared_is_refused(make: Make) -> None:
+    """A list as a default is a mistake."""
+    with pytest.raises(ValueError, match="default_factory"):
+
+        @make
+        class Shared:
+            """With one."""
+
+            parts: list[str] = []  # noqa: RUF012 - the mistake
+
+
+@BOTH
+@pytest.mark.parametrize("slots", [False, True])
+def test_what_is_no_field(make: Make, *, slots: bool) -> None:
+    """A ``ClassVar`` is the class's own, and a default that is inherited counts for a field that says none."""
+
+    @make(slots=slots)
+    class Base:
+        """With one."""
+
+        kind: ClassVar[str] = "base"
+        x: int = 1
+
+    @make
+    class More(Base):
+        """It says the field again."""
+
+        y: int = 2
+
+    assert [one.name for one in dataclasses.fields(More)] == ["x", "y"]
+    assert (More.kind, More(3)) == ("base", More(x=3, y=2))
 
 
 @BOTH
