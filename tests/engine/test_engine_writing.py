@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from support_engine import Stage, accepted, succeeded
+from support_engine import Stage, accepted, running, succeeded
 
 from wan_cli.engine.aside import aside
 from wan_cli.engine.writing import Writing
@@ -299,6 +299,22 @@ def test_a_busy_loop_keeps_nothing_waiting_for_long(stage: Stage, monkeypatch: p
         return turns
 
     assert stage.play(play()) == 1 + 4  # one in which it begins to wait, and 20 ms by the clock
+
+
+def test_a_task_waits_seven_times_for_the_disk(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its claim, its request, the answer, the acceptance, the end, each file before its name, all of them in place."""
+    waits: list[str] = []
+    do = Writing.do
+
+    async def counted(self: Writing, call: Any, *args: Any, **named: Any) -> Any:
+        waits.append(getattr(call, "__name__", "?"))
+        return await do(self, call, *args, **named)
+
+    monkeypatch.setattr(Writing, "do", counted)
+    stage.script("rivya", accepted(), running(), succeeded())
+    task = stage.play(stage.engine.run(stage.task("rivya")))
+    assert task.state.kind == "saved"
+    assert waits == ["claim", "both", "record_answer", "save", "save", "save", "save"]
 
 
 @pytest.mark.parametrize(("tasks", "calls"), [(1, 0), (3, 2)])
