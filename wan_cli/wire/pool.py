@@ -99,10 +99,8 @@ class Pool:
                 raise httpcore.ProxyError(f"it does not speak SOCKS5 ({error})") from error
             raise
         assert isinstance(response.stream, AsyncIterable)  # noqa: S101 - an asynchronous connection's
-        body = Body(self, response.stream, connection, key)
-        return httpcore.Response(
-            response.status, headers=response.headers, content=body, extensions=response.extensions
-        )  # fmt: skip
+        response.stream = Body(self, response.stream, connection, key)
+        return response
 
     async def _turn(self, within: float | None) -> None:
         if self._turns.locked():
