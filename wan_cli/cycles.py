@@ -13,10 +13,5 @@ def seldom() -> None:
 
 
 def as_usual() -> None:
-    """Look as Python does by itself again, except at what is there by now; after the first time do nothing.
-
-    The cycles of a thousand tasks' connections would otherwise cost a quarter more memory.
-    """
-    if gc.get_threshold()[0] == _OBJECTS:
-        gc.freeze()
-        gc.set_threshold(*_USUAL)
+    """Look as Python does by itself again: the cycles of a thousand tasks would cost a quarter more memory."""
+    gc.set_threshold(*_USUAL)

@@ -3,7 +3,8 @@
 ``dataclasses.dataclass`` writes each method of each class as a text and compiles it, and looks at each field for kinds
 that nothing here has: half a millisecond a class, 40 of a purchase. Here the methods of all classes are the same few,
 which go by the class's fields, and the fields are the library's own, so that its ``fields``, ``replace``, ``asdict``
-and ``match`` work as ever. ``ClassVar`` is told by its name; there is no ``InitVar`` and no ``KW_ONLY``.
+and ``match`` work as ever. ``ClassVar`` is told by its name; there is no ``InitVar`` and no ``KW_ONLY``, and no class
+of the library's is made from one of these.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def _made(cls: type | None = None, /, *, frozen: bool = False, slots: bool = Fal
     else:
         for name, value in new.items():
             setattr(cls, name, value)
-    if not hasattr(cls, "__post_init__") and all(one.init for one in found.values()):
+    if "__init__" in new and not hasattr(cls, "__post_init__") and all(one.init for one in found.values()):
         _copied[cls] = tuple(found)
     return cls
 
@@ -116,7 +117,7 @@ def _methods(
 
     made: dict[str, Callable[..., Any] | None] = {
         "__init__": _init(cls, found.values()), "__repr__": _repr,
-        "__eq__": __eq__, "__hash__": __hash__ if frozen else None,
+        "__eq__": __eq__, "__hash__": __hash__ if frozen else None, "__replace__": replace,
     }  # fmt: skip
     if frozen:
         made |= {"__setattr__": _no_change, "__delattr__": _no_change}

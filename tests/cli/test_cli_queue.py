@@ -395,8 +395,8 @@ def test_a_folder_that_was_renamed(queue: Queue) -> None:
     ("doubted", "said", "charged"),
     [
         ([], "nothing was being sent", "no"),
-        (["a"], "a purchase that was being sent is in doubt", "unknown"),
-        (["a", "b"], "2 purchases being sent are in doubt", "unknown"),
+        (["a"], "what became of a purchase that was being sent is not known", "unknown"),
+        (["a", "b"], "of 2 purchases that were being sent is not known", "unknown"),
     ],
 )
 def test_a_second_signal_says_what_it_left(doubted: list[str], said: str, charged: str) -> None:

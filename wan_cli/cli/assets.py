@@ -39,7 +39,7 @@ INTERNAL = frozenset({"localhost", "local", "internal", "intranet", "private", "
 OBJECT_STORE = "oss"
 """The scheme of what ``wan upload`` prints for DashScope; who takes such an address is known later (fit_video)."""
 
-_NUMBER = pattern(r"0x[0-9a-f]*|\d+", re.ASCII).fullmatch
+_NUMBER = pattern(r"0x[0-9a-f]*|\d+", re.ASCII)
 """A last label by which "127.1" and "0x7f.1" are addresses to most resolvers."""
 
 VIDEO_ONLY = ("duration", "resolution", "first_frame", "last_frame", "first_clip", "audio", "voice", "audio_setting")
@@ -130,7 +130,9 @@ def _is_internal(host: str) -> bool:
     if address := as_ip(host):
         return not is_public(address)
     name, dot, last = host.rpartition(".")
-    return not dot or last in INTERNAL or f"{name.rpartition('.')[2]}.{last}" == "home.arpa" or bool(_NUMBER(last))
+    if not dot or last in INTERNAL or _NUMBER.fullmatch(last):
+        return True
+    return f"{name.rpartition('.')[2]}.{last}" == "home.arpa"
 
 
 def checked(

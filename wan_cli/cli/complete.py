@@ -31,7 +31,7 @@ LARGEST = 1 << 20
 """Bytes of a configuration or a manifest that are read for a TAB."""
 MOST_IDS = 200
 """Ids that one row of a manifest may stand for here."""
-_HARMLESS = pattern(r"[\w.:-]+").fullmatch
+_HARMLESS = pattern(r"[\w.:-]+")
 """What may stand unquoted on a command line: a manifest may be anybody's, and a handle is a provider's word."""
 
 
@@ -176,7 +176,7 @@ def _tasks(ctx: typer.Context, incomplete: str, kinds: tuple[str, ...]) -> list[
 
     rows = offered(folder / "sandbox" if played else folder, begins=incomplete, kinds=kinds)
     said = set(ctx.params.get("tasks") or ())
-    return [(name, one_line(told)) for name, told in rows if name not in said and _HARMLESS(name)]
+    return [(name, one_line(told)) for name, told in rows if name not in said and _HARMLESS.fullmatch(name)]
 
 
 def assets(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -197,5 +197,5 @@ def _ids(row: Mapping[str, Any]) -> Iterator[str]:
         found = name
         for axis, value in zip(axes, chosen, strict=True):
             found = found.replace(f"{{{axis}}}", str(value))
-        if _HARMLESS(found):
+        if _HARMLESS.fullmatch(found):
             yield found

@@ -11,6 +11,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from weakref import WeakValueDictionary
@@ -75,6 +76,8 @@ class Engine:
     abandon: Signal = field(default_factory=Signal)
     hands: int = 0
     """Tasks that are being run."""
+    _ran: int = 0
+    """Tasks that were ever run."""
     submitting: int = 0
     """Purchases whose answer is awaited right now: a first signal lets them finish."""
     gate: Callable[[Engine, str], Gate] = lambda engine, _: Pace(most=engine.submits, stop=engine.stop)
@@ -109,7 +112,8 @@ class Engine:
         ends = self.monotonic() + (DEADLINES_S[task.job.makes] if limit is None else limit)
         owned = False
         self.hands += 1
-        if self.hands > 1:
+        self._ran += 1
+        if self._ran > 1:
             cycles.as_usual()
         try:
             if first:
@@ -198,12 +202,7 @@ class Engine:
 
     async def begin(self, task: Task, attempt: Callable[[], None]) -> None:
         """Make durable that a task is being sent, and what, before it is. Raises ``StateUnusable``: nothing is sent."""
-
-        def both() -> None:
-            self.ledger.save(task)
-            attempt()
-
-        await self.writing.do(both)
+        await self.writing.together(partial(self.ledger.save, task), attempt)
         self._is_saved(task)
         self.tell(TaskChanged(task=task))
 

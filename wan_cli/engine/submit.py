@@ -199,6 +199,8 @@ async def _attempt(engine: Engine, task: Task, service: Service, number: int, *,
         return oversize(verdict, service.provider.name, task.job.model, files)
     except (AnswerLost, Stopped) as ended:
         came = ended if isinstance(ended, AnswerLost) else ended.__cause__
+        if not begun and isinstance(came, StateUnusable):  # it was given up before anything could be sent
+            raise came from None
         if not isinstance(came, AnswerLost):
             return Unclear(GIVEN_UP)
         await _record(engine, task, number, "unclear", came.status, came.raw)

@@ -53,18 +53,24 @@ class Writing:
         must not be the last thing that is awaited within ``asyncio.timeout`` or ``wait_for``: what ends those would
         come after them.
         """
-        asked = self._ask(partial(call, *args, **named))
+        return cast("T", (await self.together(partial(call, *args, **named)))[0])
+
+    async def together(self, *calls: Callable[[], object]) -> list[object]:
+        """Make calls in order, as :meth:`do` makes one, in one transaction; raise what the first does that fails.
+
+        The others are made all the same then, each by itself.
+        """
+        asked = [self._ask(call) for call in calls]
         try:
-            await asked.done
+            await asked[-1].done
         except asyncio.CancelledError:
             if (task := asyncio.current_task()) is None:
                 raise
             task.uncancel()
             asyncio.get_running_loop().call_soon(task.cancel)
-        if asked.ended is None:
+        if asked[-1].ended is None:
             self.flush()
-        assert asked.ended is not None  # noqa: S101 - flush saw to it
-        return cast("T", asked.ended.result())
+        return [one.ended.result() for one in asked if one.ended]
 
     def later(self, call: Callable[..., object], *args: object) -> None:
         """Have a call made before those that come after it, and go on: nothing follows from it, nor from its failure.

@@ -131,6 +131,8 @@ class Hands:
 
     def _ended(self, name: str, task: asyncio.Task[None]) -> None:
         del self._working[name]
+        if name in self._sending and self.making.engine.abandon.is_set():
+            self.doubted.add(name)  # under a key it stays as it is: the next worker asks again
         self._sending.discard(name)
         error = None if task.cancelled() else task.exception()
         if error is not None and self.error is None:

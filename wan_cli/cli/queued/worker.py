@@ -105,13 +105,13 @@ async def _loop(
 
 
 def _cut_short(doubted: Collection[str], number: int) -> Interrupted:
-    """Say what a second signal left behind: the tasks in hand are given back, what was being sent is in doubt."""
+    """Say what a second signal left behind: the tasks in hand are given back, what was being sent may be bought."""
     if not doubted:
         said = "ended at once; nothing was being sent, and its tasks are taken up by the next worker"
         return Interrupted(said, hint="wan status --queue URL", charged="no", exit_code=128 + number)
-    what = "a purchase that was being sent is" if len(doubted) == 1 else f"{len(doubted):,} purchases being sent are"
-    hint = "wan recover --queue URL"
-    return Interrupted(f"ended at once; {what} in doubt", hint=hint, charged="unknown", exit_code=128 + number)
+    what = "a purchase that was being sent" if len(doubted) == 1 else f"{len(doubted):,} purchases that were being sent"
+    said, hint = f"ended at once; what became of {what} is not known", "wan recover --queue URL"
+    return Interrupted(said, hint=hint, charged="unknown", exit_code=128 + number)
 
 
 def _served(app: App, wanted: Sequence[str]) -> dict[str, Served]:
