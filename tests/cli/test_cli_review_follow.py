@@ -18,6 +18,7 @@ from wan_cli.cli import following
 from wan_cli.engine import Engine, collect, delivery
 from wan_cli.engine.loop import Stopped
 from wan_cli.ledger import Ledger
+from wan_cli.models import Task
 
 RV = ("generate", "a fox", "-p", "rivya")
 EMPTY = Say(200, {"id": "task_1", "status": "succeeded", "result": {"urls": []}})
@@ -47,7 +48,8 @@ def test_another_origin_is_asked_nothing(live: Cli, bought: str, command: str) -
 def test_nothing_is_resent_at_another_origin(live: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """A purchase whose answer was not seen stays as it is at another origin, and is taken up at its own."""
 
-    async def killed(*_: Any, **__: Any) -> Any:
+    async def killed(engine: Engine, task: Task, *_: Any, **__: Any) -> Any:
+        await engine.begin(task, lambda: None)
         raise Stopped
 
     with monkeypatch.context() as patch:

@@ -13,6 +13,7 @@ from support_provider import Say
 
 from wan_cli.cli import booking
 from wan_cli.cli.outcome import Wish, overall, task_outcome
+from wan_cli.engine import Engine
 from wan_cli.engine.loop import Stopped
 from wan_cli.ledger import Ledger
 from wan_cli.models import New, Task
@@ -290,7 +291,8 @@ def test_a_purchase_that_a_live_process_is_sending(
 ) -> None:  # fmt: skip
     """8 with ``wan wait`` while the process that sends it is alive; 9 with ``wan recover`` once it is not."""
 
-    async def killed(*_: Any, **__: Any) -> Any:
+    async def killed(engine: Engine, task: Task, *_: Any, **__: Any) -> Any:
+        await engine.begin(task, lambda: None)
         raise Stopped
 
     with monkeypatch.context() as patch:
