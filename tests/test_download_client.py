@@ -7,6 +7,7 @@ import contextlib
 import shutil
 import ssl
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,6 +123,7 @@ def test_requests_go_by_the_proxy_unless_pinned(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("proxy", ["socks5://u:CANARY@p:1", "gopher://u:CANARY@p:1", "http://u:CANARY@p:port"])
 def test_an_unusable_proxy_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
     """A proxy that cannot be used is a failed download that quotes nothing of it."""
+    monkeypatch.setitem(sys.modules, "socksio", None)
     monkeypatch.setenv("all_proxy", proxy)
 
     async def work() -> None:

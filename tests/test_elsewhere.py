@@ -37,7 +37,7 @@ GUARDED = {
 
 PLAYED = """
 import asyncio, importlib, json, os, pkgutil, signal, sys, types
-import anyio._backends._asyncio, httpcore, httpx, PIL.Image, PIL.ImageDraw, PIL.ImageFont, PIL.PngImagePlugin
+import anyio._backends._asyncio, h11, httpx, PIL.Image, PIL.ImageDraw, PIL.ImageFont, PIL.PngImagePlugin
 import platformdirs, pydantic.dataclasses, rich.live, rich.table, sqlite3, tempfile, tomlkit
 import wan_cli
 

@@ -20,10 +20,11 @@ from wan_cli.cli.options import Making
 from wan_cli.config import USUAL_JOBS
 from wan_cli.engine import Engine
 
-HEAVY = frozenset({"httpx", "httpcore", "pydantic", "rich", "PIL", "sqlite3", "asyncio"})
-NEVER = {"click", "pygments", "httpx._main", "typer.rich_utils", "unittest", "anyio", "sniffio", "annotated_types"}
+HEAVY = frozenset({"httpx", "h11", "pydantic", "rich", "PIL", "sqlite3", "asyncio"})
+NEVER = {"click", "pygments", "httpx._main", "typer.rich_utils", "unittest", "anyio", "sniffio", "annotated_types",
+         "httpcore", "certifi"}  # fmt: skip
 """What nothing here needs: httpx brings its own command line where click and rich are installed (performance.md 1), and
-httpcore anyio, of which wan_cli.wire needs nothing."""
+a pool of connections, of which wan_cli.wire needs nothing."""
 
 TABLE = {
     "help environment": set(),
@@ -36,8 +37,8 @@ TABLE = {
     "status": {"sqlite3"},
     "status --prune 30d": {"sqlite3"},
     "generate -p rivya a-fox --dry-run": {"httpx"},
-    "generate -p modelverse --sync a-fox -q": {"httpx", "httpcore", "sqlite3", "asyncio"},
-    "generate -p modelverse a-fox -q": {"httpx", "httpcore", "sqlite3", "asyncio"},
+    "generate -p modelverse --sync a-fox -q": {"httpx", "h11", "sqlite3", "asyncio"},
+    "generate -p modelverse a-fox -q": {"httpx", "h11", "sqlite3", "asyncio"},
 }
 """Each command line with those of ``HEAVY`` that it may load; the last ones buy a picture from a port of loopback."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -307,6 +308,7 @@ def test_n06_a_tunnel_that_is_not_opened(
 
 def test_n06_a_socks_proxy_without_its_extra(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     """A socks proxy needs a package: exit 3 with the command that installs it, and nothing sent."""
+    monkeypatch.setitem(sys.modules, "socksio", None)
     monkeypatch.setenv("ALL_PROXY", f"socks5://ann:{PASSWORD}@127.0.0.1:1")
     ran = line.buy(RIVYA)
     assert (ran.code, ran.said("charged")) == (3, "no"), ran.err

@@ -9,6 +9,7 @@ import socket
 import ssl
 import struct
 import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -510,6 +511,7 @@ def test_what_fails_after_it_leaves_the_outcome_open(error: Exception) -> None:
 @pytest.mark.parametrize("proxy", ["socks9://127.0.0.1:1", "socks5://127.0.0.1:1", "http://[::1"])
 def test_a_proxy_that_is_none_is_a_matter_of_the_set_up(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy setting that cannot be used ends the command before anything is sent (N06)."""
+    monkeypatch.setitem(sys.modules, "socksio", None)
     monkeypatch.setenv("HTTP_PROXY", proxy)
     monkeypatch.setenv("NO_PROXY", "")
     found = run(unreachable("http://api.example"))

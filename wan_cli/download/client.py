@@ -55,7 +55,7 @@ class Route(httpx.AsyncBaseTransport):
         return await self._transport(proxy, request.url.scheme == "https").handle_async_request(request)
 
     def _transport(self, proxy: str | None, secure: bool) -> Wire:  # noqa: FBT001 - half of a key
-        from wan_cli.wire import Wire  # httpcore, which the sandbox does without
+        from wan_cli.wire import Wire  # sockets and h11, which the sandbox does without
 
         key = (proxy, secure or (proxy or "").startswith("https:"))
         if key not in self._transports:

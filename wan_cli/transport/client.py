@@ -11,7 +11,6 @@ import logging
 import os
 import ssl
 from collections.abc import AsyncIterable, Callable
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -67,10 +66,9 @@ class _Come:
     status: int | None = None
     whole: httpx.Response | None = None
 
-    async def watch(self, event: str, info: dict[str, Any]) -> None:
-        """Note httpcore's word that our request is being written; a proxy's CONNECT, before it, is not ours."""
-        if event == "http11.send_request_headers.started" and info["request"].method != b"CONNECT":
-            self.left = True
+    def leaves(self) -> None:
+        """Note that our request is being written; a proxy's CONNECT, before it, is not ours."""
+        self.left = True
 
 
 def tls_context() -> ssl.SSLContext:
@@ -146,13 +144,13 @@ class Api:
         return self._lines[None]
 
     def _wire(self, *, keep: bool) -> httpx.AsyncBaseTransport:
-        from wan_cli.wire import Wire  # httpcore, which the sandbox does without
+        from wan_cli.wire import Wire  # sockets and h11, which the sandbox does without
 
         parts = urlsplit(self.origin)
         proxy = proxy_for(parts.scheme, parts.netloc)
         # what limits purchases is the engine's pace; one that waited here too would already be on record as sent
         most = self._connections if keep else None
-        tls = self._tls() if parts.scheme == "https" else None
+        tls = self._tls() if "https" in (parts.scheme, urlsplit(proxy or "").scheme) else None
         return Wire(tls=tls, connections=most, keep=keep, proxy=proxy)
 
     async def send(
@@ -181,7 +179,7 @@ class Api:
         # a transport that replaces the network has no turns, and does not tell when a request leaves
         come = _Come(origin, left=self._transport is not None)
         line = self._away() if away else self._line(fresh=paid)
-        wire.extensions["trace"] = come.watch
+        wire.extensions["leaves"] = come.leaves  # wan_cli.wire.pool.LEAVES
         try:
             async with asyncio.timeout(total if self._transport else parts["pool"] + total) as clock:
                 # wan_cli.wire.pool.TURN: how long others take before it is no matter of how long this one may take

@@ -1,7 +1,6 @@
-"""Below httpx and httpcore: how connections are kept and how bytes come out of a socket."""
+"""Below httpx: how connections are made, kept and shared, and how HTTP/1.1 goes over them."""
 
 from wan_cli import lean as _lean  # noqa: F401 - before anything imports httpx
-from wan_cli.wire import lean as _asyncio_alone  # noqa: F401 - before anything imports httpcore
 from wan_cli.wire.pool import Wire
 
 __all__ = ["Wire"]
