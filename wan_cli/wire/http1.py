@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 HEAD_MOST = 100 * 1024
 """Bytes of an answer's head, or of a chunk's, that are read before it is called none (as httpcore has it)."""
+HEAD_PIECE = 4 * 1024
+"""Bytes that h11 is given at once while it looks for the end of a head; what is behind it need not be copied."""
 TOGETHER = 64 * 1024
 """Bytes of a body's first piece that leave in one call with the head."""
 _BODILESS = frozenset({204, 304})
@@ -30,6 +32,8 @@ class Connection:
         self.stream = stream
         self.expires = 0.0
         self._protocol: h11.Connection
+        self._rest = b""
+        """What has come and was not given to h11."""
         self._length: int | None = None
         """What an answer's body has, where it is known from the head."""
         self._whole = False
@@ -51,7 +55,7 @@ class Connection:
         what a stream raises. A server may answer before it has read everything, and close: its answer counts.
         """
         self._protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_MOST)
-        self._whole = self._more = False
+        self._rest, self._whole, self._more = b"", False, False
         try:
             head = self._protocol.send(h11.Request(method=method, target=target, headers=headers))  # type: ignore[arg-type] # lists do
             with suppress(httpx.WriteError):
@@ -92,9 +96,13 @@ class Connection:
         protocol = self._protocol
         try:
             while (event := protocol.next_event()) is h11.NEED_DATA:
-                data = await self.stream.read(within)
-                if not data and protocol.their_state is h11.SEND_RESPONSE:
-                    raise httpx.RemoteProtocolError(_DISCONNECTED)
+                data = self._rest or await self.stream.read(within)
+                if protocol.their_state is h11.SEND_RESPONSE:
+                    if not data:
+                        raise httpx.RemoteProtocolError(_DISCONNECTED)
+                    data, self._rest = data[:HEAD_PIECE], data[HEAD_PIECE:]
+                else:
+                    self._rest = b""
                 protocol.receive_data(data)
         except h11.RemoteProtocolError as error:
             raise httpx.RemoteProtocolError(str(error)) from error
@@ -102,8 +110,8 @@ class Connection:
 
     @property
     def surplus(self) -> bytes:
-        """What came behind the head of an answer."""
-        return self._protocol.trailing_data[0]
+        """What came behind the head of an answer, or behind its end."""
+        return self._protocol.trailing_data[0] + self._rest
 
     async def body(self, within: float | None) -> AsyncIterator[bytes]:
         """Yield the answer's body as it comes. Raises ``httpx.RemoteProtocolError`` and what a stream raises."""
@@ -113,7 +121,7 @@ class Connection:
             self._whole = self._protocol.their_state is h11.DONE
             self._more = bool(self.surplus)
             return
-        missing, data = self._length, self.surplus
+        missing, data, self._rest = self._length, self.surplus, b""
         while True:
             self._more = len(data) > missing
             missing -= len(data)
