@@ -9,18 +9,28 @@ import sys
 PROBE = """
 import gc, json
 from wan_cli import cycles
-seen = [gc.get_threshold()]
+seen = []
+def note():
+    seen.append([gc.get_threshold(), gc.get_freeze_count() > 0])
+cycles.many_tasks()
+note()
 cycles.seldom()
-seen.append(gc.get_threshold())
-cycles.as_usual()
-seen.append(gc.get_threshold())
+note()
+cycles.many_tasks()
+note()
+frozen = gc.get_freeze_count()
+more = [[] for _ in range(1000)]
+cycles.many_tasks()
+assert gc.get_freeze_count() <= frozen
 print(json.dumps(seen))
 """
 
 
-def test_cycles_are_looked_for_seldom_at_the_start_and_as_usual_from_then_on() -> None:
-    """The start changes how often, and what follows has it as Python does."""
+def test_cycles_are_looked_for_seldom_at_the_start_and_more_often_with_many_tasks() -> None:
+    """What is there when the second task begins is never looked at again; a process that is not wan's is let alone."""
     ran = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=True, timeout=60)
     usual, start, works = json.loads(ran.stdout)
-    assert start == [100_000, *usual[1:]]
-    assert works == usual
+    others = usual[0][1:]
+    assert usual == [[700, *others], False]
+    assert start == [[100_000, *others], False]
+    assert works == [[5_000, *others], True]

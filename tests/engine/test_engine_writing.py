@@ -323,12 +323,12 @@ def test_a_task_is_seven_transactions(stage: Stage, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("together_", [True, False], ids=["at once", "one after the other"])
 @pytest.mark.parametrize(("tasks", "calls"), [(1, 0), (3, 2)])
-def test_with_a_second_task_cycles_are_looked_for_as_usual(
+def test_with_a_second_task_cycles_are_looked_for_again(
     stage: Stage, tasks: int, calls: int, together_: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A command with one task ends before that is worth anything; those of many hold memory."""
     called: list[None] = []
-    monkeypatch.setattr("wan_cli.cycles.as_usual", lambda: called.append(None))
+    monkeypatch.setattr("wan_cli.cycles.many_tasks", lambda: called.append(None))
     made = [stage.task("rivya") for _ in range(tasks)]
     if together_:
         stage.script("rivya", *[accepted()] * tasks, *[succeeded()] * tasks)

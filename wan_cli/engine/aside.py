@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -15,11 +16,14 @@ async def aside(call: Callable[[], T]) -> T:
     A cancellation meanwhile comes when the caller waits for something else: what the call works on is never taken from
     under it. As with :meth:`wan_cli.engine.writing.Writing.do`, it must not be the last await within a time-out.
     """
-    loop, working = asyncio.get_running_loop(), asyncio.ensure_future(asyncio.to_thread(call))
+    loop = asyncio.get_running_loop()
+    working = loop.run_in_executor(None, call)
     cancelled = 0
     while not working.done():
+        waiting = loop.create_future()
+        working.add_done_callback(functools.partial(_wake, waiting))
         try:
-            await asyncio.wait({working})
+            await waiting
         except asyncio.CancelledError:
             cancelled += 1
     if cancelled and (task := asyncio.current_task()) is not None:
@@ -27,3 +31,8 @@ async def aside(call: Callable[[], T]) -> T:
             task.uncancel()
         loop.call_soon(task.cancel)
     return working.result()
+
+
+def _wake(waiting: asyncio.Future[None], _: object) -> None:
+    if not waiting.done():
+        waiting.set_result(None)

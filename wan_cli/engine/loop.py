@@ -114,7 +114,7 @@ class Engine:
         self.hands += 1
         self._ran += 1
         if self._ran > 1:
-            cycles.as_usual()
+            cycles.many_tasks()
         try:
             if first:
                 from wan_cli.engine.decide import taken
