@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import socket
 import ssl
 import subprocess
 import sys
@@ -133,6 +134,25 @@ def test_an_unusable_proxy_is_named_without_its_password(monkeypatch: pytest.Mon
     with pytest.raises(DownloadFailed, match="ALL_PROXY") as caught:
         asyncio.run(work())
     assert "CANARY" not in caught.value.message
+
+
+def test_a_proxy_may_be_spelled_in_capitals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``HTTPS://`` in front of a proxy is https: it is spoken to over TLS, also for what is plain itself."""
+    made: list[ssl.SSLContext] = []
+
+    def context() -> ssl.SSLContext:
+        made.append(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        return made[-1]
+
+    async def work() -> None:
+        async with result_client(context) as client:
+            await client.get("http://a.example", timeout=5)
+
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        monkeypatch.setenv("http_proxy", f"HTTPS://127.0.0.1:{gone.getsockname()[1]}")
+    with pytest.raises(httpx.ConnectError):
+        asyncio.run(work())
+    assert len(made) == 1
 
 
 def test_certificate_authorities_are_read_once_and_only_for_https(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -340,6 +340,67 @@ def test_a_scheme_that_is_none_is_refused() -> None:
         run(work)
 
 
+def test_a_port_that_is_none_is_refused() -> None:
+    """What httpx takes for a port and no socket does is refused before anything is opened, and costs no turn."""
+
+    async def work() -> None:
+        async with served() as server, httpx.AsyncClient(transport=wire(1)) as client:
+            for _ in range(2):
+                with pytest.raises(httpx.InvalidURL, match="no port 70000"):
+                    await client.get("http://127.0.0.1:70000/")
+            assert (await client.get(server.url)).text == "ok"
+
+    run(work)
+
+
+@pytest.mark.parametrize("late", ["cancelled", "timeout"])
+def test_an_answer_that_comes_too_late_is_nobodys(late: str) -> None:
+    """A kept connection whose next answer was given up is never asked again: that answer may still come."""
+
+    async def work() -> tuple[str, int]:
+        async with served() as server, httpx.AsyncClient(transport=wire(1), timeout=10) as client:
+            assert (await client.get(server.url)).text == "ok"
+            server.gate.clear()
+            asking = asyncio.ensure_future(client.get(server.url, timeout=0.05 if late == "timeout" else 10))
+            await until(lambda: server.requests == 2)
+            if late == "cancelled":
+                asking.cancel()
+            with pytest.raises((asyncio.CancelledError, httpx.ReadTimeout)):
+                await asking
+            server.answer = OK.replace(b"ok", b"no")
+            server.gate.set()
+            await asyncio.sleep(0.01)
+            server.answer = OK
+            return (await client.get(server.url)).text, server.connections
+
+    assert run(work) == ("ok", 2)
+
+
+def test_a_connection_that_opens_after_the_end_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was being opened while the transport was closed sends nothing."""
+
+    async def work() -> int:
+        opened = asyncio.Event()
+        real = asyncio.get_running_loop().create_connection
+
+        async def slow(*args: Any, **named: Any) -> Any:
+            await opened.wait()
+            return await real(*args, **named)
+
+        async with served() as server:
+            transport = wire(1)
+            monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", slow)
+            asking = asyncio.ensure_future(transport.handle_async_request(httpx.Request("GET", server.url)))
+            await asyncio.sleep(0)
+            await transport.aclose()
+            opened.set()
+            with pytest.raises(httpx.ConnectError, match="closed meanwhile"):
+                await asking
+            return server.requests
+
+    assert run(work) == 0
+
+
 def test_failures_while_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody listens, the name is none, nobody answers in time: each is its own kind of failure."""
 

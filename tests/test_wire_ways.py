@@ -47,7 +47,9 @@ async def says_ok(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 
 @pytest.mark.parametrize("secure", [False, True])
-def test_through_a_proxy(*, secure: bool, contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
+def test_through_a_proxy(
+    *, secure: bool, contexts: tuple[ssl.SSLContext, ssl.SSLContext], caplog: pytest.LogCaptureFixture
+) -> None:
     """A tunnel opens to https, plain requests carry their whole address; a proxy may speak TLS itself."""
     theirs, ours = contexts
     heads: list[bytes] = []
@@ -68,10 +70,12 @@ def test_through_a_proxy(*, secure: bool, contexts: tuple[ssl.SSLContext, ssl.SS
                 for _ in range(2):
                     assert (await client.get("http://plain.example:81/a?b=c#d")).text == "ok"
                     assert (await client.get(f"https://127.0.0.1:{port}/secret")).text == "ok"
+                caplog.clear()
                 with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
                     await client.get(f"https://[::1]:{port}/", extensions={"sni_hostname": "other.example"})
 
     run(work)
+    assert not caplog.records  # what asyncio says of it would stand on stderr
     named = b"Proxy-Authorization: Basic " + base64.b64encode(b"ann:pass word")
     assert [head.split(b" ")[0] for head in heads] == [b"GET", b"CONNECT", b"GET", b"CONNECT"]
     assert all(named in head for head in heads)
@@ -228,6 +232,26 @@ def test_socks_that_does_not_open(says: dict[str, bytes], kind: type[Exception],
             async with httpx.AsyncClient(transport=transport) as client:
                 with pytest.raises(kind, match=match):
                     await client.get("http://named.example/")
+                await proxy.closed.wait()
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    ("who", "host"),
+    [("x" * 256 + "@", "named.example"), ("ann:" + "x" * 256 + "@", "h"), ("", ("a" * 60 + ".") * 5 + "e")],
+)
+def test_what_socks_has_no_room_for(who: str, host: str) -> None:
+    """A name or a password of more than 255 bytes fails to connect, and is no bug."""
+    pytest.importorskip("socksio", reason="an extra of httpx's: python -m pip install socksio")
+    proxy = Socks()
+
+    async def work() -> None:
+        async with served(proxy) as at:
+            transport = Wire(tls=None, connections=1, proxy=f"socks5://{who}127.0.0.1:{at}")
+            async with httpx.AsyncClient(transport=transport) as client:
+                with pytest.raises(httpx.ConnectError, match="no room"):
+                    await client.get(f"http://{host}/")
                 await proxy.closed.wait()
 
     run(work)

@@ -3,7 +3,7 @@
 import gc
 
 _START, _TASKS = 100_000, 5_000
-"""New objects between two looks, instead of Python's 700: a command imports eighty thousand, which all stay."""
+"""New objects between two looks, instead of Python's 700 or 2,000: a command imports eighty thousand, and all stay."""
 
 
 def seldom() -> None:

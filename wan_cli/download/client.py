@@ -57,11 +57,12 @@ class Route(httpx.AsyncBaseTransport):
     def _transport(self, proxy: str | None, secure: bool) -> Wire:  # noqa: FBT001 - half of a key
         from wan_cli.wire import Wire  # sockets and h11, which the sandbox does without
 
-        key = (proxy, secure or (proxy or "").startswith("https:"))
+        key = (proxy, secure)
         if key not in self._transports:
             try:
-                _ = urlsplit(proxy or "").port  # above 65535: else it would be found out while connecting, as a bug
-                tls = self._trust() if key[1] else None
+                parts = urlsplit(proxy or "")
+                _ = parts.port  # above 65535: else it would be found out while connecting, as a bug
+                tls = self._trust() if secure or parts.scheme == "https" else None
                 self._transports[key] = Wire(tls=tls, connections=CONNECTIONS, proxy=proxy)
             except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
                 # a socks proxy without its extra, a proxy address that is none, an unreadable CA bundle; the error

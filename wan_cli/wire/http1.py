@@ -22,6 +22,7 @@ HEAD_PIECE = 4 * 1024
 TOGETHER = 64 * 1024
 """Bytes of a body's first piece that leave in one call with the head."""
 _BODILESS = frozenset({204, 304})
+_SWITCHING = 101
 _DISCONNECTED = "Server disconnected without sending a response."
 
 
@@ -64,9 +65,11 @@ class Connection:
             raise httpx.LocalProtocolError(str(error)) from error
         while True:
             event = await self._event(read_s)
-            if isinstance(event, h11.Response):  # what is only informational is nobody's answer
+            if isinstance(event, h11.Response):
                 self._length = _length(method, event)
                 return event
+            if event is h11.PAUSED or event.status_code == _SWITCHING:
+                raise httpx.RemoteProtocolError("the server goes on in another protocol, which nobody asked for")
 
     async def _write(
         self, waiting: bytes, body: AsyncIterable[bytes], within: float | None, leaves: Callable[[], None] | None

@@ -18,6 +18,8 @@ import httpx
 from wan_cli.wire.http1 import Connection
 from wan_cli.wire.ways import PORTS, Place, way
 
+HIGHEST = 65_535
+"""The last port that there is; neither httpx nor a socket's own error would say it in words of theirs."""
 TURN = "turn"
 """The request extension that is called when the request has its turn, before anything is sent or connected for it."""
 LEAVES = "leaves"
@@ -37,6 +39,7 @@ class Wire(httpx.AsyncBaseTransport):
         self._turns = asyncio.Semaphore(self._most)
         self._keep = keep
         self._keep_s = keep_s
+        self._closed = False
         self._active = 0
         self._busy: set[Connection] = set()
         self._idle: OrderedDict[Connection, Place] = OrderedDict()
@@ -47,17 +50,19 @@ class Wire(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request on a kept connection or a new one; its :data:`TURN` and :data:`LEAVES` are called.
 
-        Raises ``httpx.PoolTimeout`` where its turn does not come in time, ``UnsupportedProtocol``, and what a way or an
-        exchange raises.
+        Raises ``httpx.PoolTimeout`` where its turn does not come in time, ``UnsupportedProtocol`` and ``InvalidURL``, and
+        what a way or an exchange raises.
         """
         url, extensions = request.url, request.extensions
         scheme = url.scheme
         if scheme not in PORTS:
             raise httpx.UnsupportedProtocol(f"Request URL has an unsupported protocol '{scheme}://'.")
-        limits: Mapping[str, float | None] = extensions.get("timeout", {})
-        await self._turn(limits.get("pool"))
         port = url.port or PORTS[scheme]
+        if port > HIGHEST:
+            raise httpx.InvalidURL(f"there is no port {port}")
+        limits: Mapping[str, float | None] = extensions.get("timeout", {})
         place = Place(scheme == "https", url.raw_host.decode(), port, extensions.get("sni_hostname"))
+        await self._turn(limits.get("pool"))
         connection: Connection | None = None
         try:
             if begins := extensions.get(TURN):
@@ -67,6 +72,8 @@ class Wire(httpx.AsyncBaseTransport):
                 self._make_room()
                 connection = Connection(await self._way.open(place, limits))
             self._busy.add(connection)
+            if self._closed:
+                raise httpx.ConnectError("the transport was closed meanwhile")
             target, headers = self._way.asked(request)
             assert isinstance(request.stream, httpx.AsyncByteStream)  # noqa: S101 - asynchronous clients send no other
             read_s = limits.get("read")
@@ -135,7 +142,7 @@ class Wire(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Close all connections, those in use too."""
-        self._keep = False
+        self._closed, self._keep = True, False
         while self._idle:
             self._drop_oldest()
         for connection in self._busy:

@@ -10,12 +10,16 @@ import asyncio
 import ipaddress
 import socket
 import ssl
+import sys
 from collections import deque
+from typing import Any
 
 import httpx
 
 HIGH = 1024 * 1024
 """Bytes that may wait to be read before the other side is told to wait."""
+_ABORTS_WITHOUT_WORDS = sys.version_info < (3, 11, 8) or (3, 12) <= sys.version_info < (3, 12, 2)
+"""https://github.com/python/cpython/issues/113214"""
 NEXT_ADDRESS_S = 0.25
 """Head start of each address of a name before the next is tried beside it (RFC 8305 section 8)."""
 
@@ -153,20 +157,25 @@ class Stream(asyncio.Protocol):
         _check_name(name)
         loop, inner = asyncio.get_running_loop(), Stream()
         inner._secure = True
+        if self._secure and _ABORTS_WITHOUT_WORDS:
+            _let_it_abort(self._transport)
         try:
             async with asyncio.timeout(within):
                 transport = await loop.start_tls(self._transport, inner, context, server_hostname=name)
         except TimeoutError as error:
             raise httpx.ConnectTimeout(str(error)) from error
-        except (
-            OSError,
-            TypeError,
-        ) as error:  # TypeError: over another TLS, https://github.com/python/cpython/issues/113214
-            raise httpx.ConnectError(str(error.__context__ or error)) from error
+        except OSError as error:
+            raise httpx.ConnectError(str(error)) from error
         assert transport is not None  # noqa: S101 - only a closed one has no successor
         transport.set_write_buffer_limits(1, 0)  # with 0 it would call nothing to be written too much
         inner._transport = transport
         return inner
+
+
+def _let_it_abort(transport: asyncio.Transport) -> None:
+    """Let TLS take the reason why a TLS over it ends: else a refused certificate is a ``TypeError``, told on stderr."""
+    protocol: Any = transport._ssl_protocol  # type: ignore[attr-defined] # noqa: SLF001 - Python's own fault
+    protocol._abort = lambda *_: type(protocol)._abort(protocol)  # noqa: SLF001
 
 
 def _check_name(host: str) -> None:

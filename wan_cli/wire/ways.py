@@ -148,6 +148,8 @@ class ThroughSocks(Straight):
                 raise httpx.ProxyError(f"Proxy Server could not connect: {answer.reply_code.name}")
         except ProtocolError as error:
             raise httpx.ProxyError(f"it does not speak SOCKS5 ({error})") from error
+        except OverflowError as error:
+            raise httpx.ConnectError("SOCKS5 has no room for a name or a password of more than 255 bytes") from error
 
 
 def _two(_: bytes) -> int:
@@ -183,8 +185,8 @@ def way(tls: ssl.SSLContext | None, proxy: str | None) -> Straight:
 async def _secured(
     stream: Stream, tls: ssl.SSLContext | None, place: Place, limits: Mapping[str, float | None]
 ) -> Stream:
-    assert tls is not None  # noqa: S101 - whoever goes to https brings it
     try:
+        assert tls is not None  # noqa: S101 - whoever goes to https brings it
         return await stream.secured(tls, place.name or place.host, limits.get("connect"))
     except BaseException:
         stream.abort()
