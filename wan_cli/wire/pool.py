@@ -50,7 +50,7 @@ class Wire(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request on a kept connection or a new one; its :data:`TURN` and :data:`LEAVES` are called.
 
-        Raises ``httpx.PoolTimeout`` where its turn does not come in time, ``UnsupportedProtocol`` and ``InvalidURL``, and
+        Raises ``httpx.PoolTimeout`` where its turn does not come in time, ``UnsupportedProtocol``, ``InvalidURL``, and
         what a way or an exchange raises.
         """
         url, extensions = request.url, request.extensions
