@@ -216,7 +216,12 @@ def test_a_body_of_unknown_length_goes_in_chunks() -> None:
 
 @pytest.mark.parametrize(
     ("headers", "content", "left"),
-    [({"X": "a\nb"}, b"abc", False), ({"Content-Length": "2"}, b"abc", False), ({"Content-Length": "4"}, b"abc", True)],
+    [
+        ({"X": "a\nb"}, b"abc", False),
+        ({"Content-Length": "2"}, b"abc", False),
+        ({"Content-Length": "4"}, b"", False),
+        ({"Content-Length": "4"}, b"abc", True),
+    ],
 )
 def test_a_request_that_is_none(headers: dict[str, str], content: bytes, left: bool) -> None:
     """What HTTP does not allow is refused here; what is wrong with a first piece, before anything left."""

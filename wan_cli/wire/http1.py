@@ -89,10 +89,11 @@ class Connection:
             else:
                 await self.stream.write(waiting + data, within)
             waiting = b""
+        end = self._protocol.send(h11.EndOfMessage()) or b""
         if waiting and leaves:
             leaves()
-        if waiting := waiting + (self._protocol.send(h11.EndOfMessage()) or b""):
-            await self.stream.write(waiting, within)
+        if waiting or end:
+            await self.stream.write(waiting + end, within)
 
     async def _event(self, within: float | None) -> Any:
         """Return what h11 makes of the bytes that have come and, where it takes more of them, of the next."""
