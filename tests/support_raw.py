@@ -7,7 +7,18 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+
+def run(work: Callable[[], Awaitable[Any]]) -> Any:
+    """Run the work of a test on a loop of its own, for ten seconds at the most."""
+
+    async def within() -> Any:
+        async with asyncio.timeout(10):
+            return await work()
+
+    return asyncio.run(within())
+
 
 Serve: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

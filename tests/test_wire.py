@@ -9,7 +9,7 @@ import ssl
 import struct
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 import trustme
+from support_raw import run
 
 from wan_cli.wire import Wire
 from wan_cli.wire.pool import TURN
@@ -103,14 +104,6 @@ async def served(context: ssl.SSLContext | None = None, *, opened: bool = True) 
 
 def wire(connections: int = 4, *, keep: bool = True, keep_s: float = 60.0, tls: ssl.SSLContext | None = None) -> Wire:
     return Wire(tls=tls or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), connections=connections, keep=keep, keep_s=keep_s)
-
-
-def run(work: Callable[[], Awaitable[Any]]) -> Any:
-    async def within() -> Any:
-        async with asyncio.timeout(10):
-            return await work()
-
-    return asyncio.run(within())
 
 
 async def until(true: Callable[[], Any]) -> None:

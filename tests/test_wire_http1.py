@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 import httpx
 import pytest
-from support_raw import Serve, served
+from support_raw import Serve, run, served
 
 from wan_cli.wire import Wire
 from wan_cli.wire.http1 import HEAD_MOST, TOGETHER
@@ -18,14 +17,6 @@ from wan_cli.wire.pool import LEAVES
 from wan_cli.wire.stream import Stream
 
 NEXT = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext"
-
-
-def run(work: Callable[[], Awaitable[Any]]) -> Any:
-    async def within() -> Any:
-        async with asyncio.timeout(10):
-            return await work()
-
-    return asyncio.run(within())
 
 
 class Scripted:

@@ -9,25 +9,15 @@ import socket
 import ssl
 import struct
 import sys
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import httpx
 import pytest
 import trustme
-from support_raw import passed_on, served
+from support_raw import passed_on, run, served
 
 from wan_cli.wire import Wire
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-def run(work: Callable[[], Awaitable[Any]]) -> Any:
-    async def within() -> Any:
-        async with asyncio.timeout(10):
-            return await work()
-
-    return asyncio.run(within())
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +27,7 @@ def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
     server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority.issue_cert("127.0.0.1", "::1").configure_cert(server)
     authority.configure_trust(client)
+    server.set_alpn_protocols(["h2", "http/1.1"])
     return server, client
 
 
@@ -53,6 +44,11 @@ def test_through_a_proxy(
     """A tunnel opens to https, plain requests carry their whole address; a proxy may speak TLS itself."""
     theirs, ours = contexts
     heads: list[bytes] = []
+    spoken: list[str | None] = []
+
+    async def server(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        spoken.append(writer.get_extra_info("ssl_object").selected_alpn_protocol())
+        await says_ok(reader, writer)
 
     async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
@@ -64,7 +60,7 @@ def test_through_a_proxy(
             writer.write(OK)
 
     async def work() -> None:
-        async with served(says_ok, theirs) as port, served(proxy, theirs if secure else None) as at:
+        async with served(server, theirs) as port, served(proxy, theirs if secure else None) as at:
             address = f"http{'s' if secure else ''}://ann:pass%20word@127.0.0.1:{at}"
             async with httpx.AsyncClient(transport=Wire(tls=ours, connections=4, proxy=address)) as client:
                 for _ in range(2):
@@ -75,6 +71,7 @@ def test_through_a_proxy(
                     await client.get(f"https://[::1]:{port}/", extensions={"sni_hostname": "other.example"})
 
     run(work)
+    assert set(spoken) == {"http/1.1"}
     assert not caplog.records  # what asyncio says of it would stand on stderr
     named = b"Proxy-Authorization: Basic " + base64.b64encode(b"ann:pass word")
     assert [head.split(b" ")[0] for head in heads] == [b"GET", b"CONNECT", b"GET", b"CONNECT"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
+
+from wan_cli.engine.signals import wake
 
 T = TypeVar("T")
 
@@ -21,7 +23,7 @@ async def aside(call: Callable[[], T]) -> T:
     cancelled = 0
     while not working.done():
         waiting = loop.create_future()
-        working.add_done_callback(functools.partial(_wake, waiting))
+        working.add_done_callback(partial(wake, waiting))
         try:
             await waiting
         except asyncio.CancelledError:
@@ -31,8 +33,3 @@ async def aside(call: Callable[[], T]) -> T:
             task.uncancel()
         loop.call_soon(task.cancel)
     return working.result()
-
-
-def _wake(waiting: asyncio.Future[None], _: object) -> None:
-    if not waiting.done():
-        waiting.set_result(None)

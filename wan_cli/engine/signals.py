@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from functools import partial
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -37,7 +38,7 @@ class Signal:
         Its cause is what the work raised when it was cancelled, where that is something else.
         """
         working, watching = asyncio.ensure_future(work), asyncio.get_running_loop().create_future()
-        working.add_done_callback(lambda _: _wake(watching))  # asyncio.wait does as much with twice the work
+        working.add_done_callback(partial(wake, watching))  # asyncio.wait does as much with twice the work
         self._watching.add(watching)
         if self._came:
             _wake_soon(watching)
@@ -59,9 +60,10 @@ class Signal:
 
 def _wake_soon(watching: asyncio.Future[None]) -> None:
     """Wake a watcher a turn later: work has begun by then, and an answer that is all there is taken in."""
-    watching.get_loop().call_soon(_wake, watching)
+    watching.get_loop().call_soon(wake, watching)
 
 
-def _wake(watching: asyncio.Future[None]) -> None:
+def wake(watching: asyncio.Future[None], _: object = None) -> None:
+    """Let whoever awaits it go on, once; also as the callback of what it waits for."""
     if not watching.done():
         watching.set_result(None)
